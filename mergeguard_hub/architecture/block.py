@@ -1,0 +1,109 @@
+"""Attentions and MLPs as parts: which rows and columns of which tensors form one block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mergeguard_hub.architecture.space import Claim, Port, Positions, Space
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The rows or columns of one linear map that belong together.
+
+    Attributes:
+        weight: tensor name.
+        axis: axis of the weight that the positions run along.
+        positions: any shape; the last axis runs inside a head, the ones before over heads.
+        bias: tensor that is added to the same units, if any; always one axis.
+    """
+
+    weight: str
+    axis: int
+    positions: Positions
+    bias: str | None = None
+
+    def ports(self, positions: Positions, *, sign: bool = True, scale: int = 0) -> list[Port]:
+        """Return the ports of weight and bias at these positions, [units, copies]."""
+        ports = [Port(self.weight, self.axis, positions, sign, scale)]
+        if self.bias is not None:
+            ports.append(Port(self.bias, 0, positions, sign, scale))
+        return ports
+
+
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """One attention.
+
+    Attributes:
+        prefix: module prefix.
+        reading: how names and shapes were understood, for example "stacked, head_dim".
+        query, output: parts with positions [num_kv_heads, queries per kv head, head_dim].
+        key, value: parts with positions [num_kv_heads, head_dim].
+        query_gain, key_gain: weight of a norm on queries and keys, if there is one.
+        gate: part that gates the attention's output element by element, positions as `output`.
+        per_head: (tensor, axis) of one number per query head, such as attention sinks.
+    """
+
+    prefix: str
+    reading: str
+    query: Part
+    key: Part
+    value: Part
+    output: Part
+    query_gain: str | None = None
+    key_gain: str | None = None
+    gate: Part | None = None
+    per_head: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Names of the weight matrices."""
+        return tuple(dict.fromkeys(part.weight for part in (self.query, self.key, self.value, self.output)))
+
+
+@dataclass(frozen=True, eq=False)
+class Mlp:
+    """One MLP, plain or gated.
+
+    Attributes:
+        prefix: module prefix.
+        reading: how names and shapes were understood.
+        up: hidden units' rows: the linear half when gated.
+        down: hidden units' columns of the output map.
+        gate: rows of the half that goes through the activation, when gated.
+    """
+
+    prefix: str
+    reading: str
+    up: Part
+    down: Part
+    gate: Part | None = None
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Names of the weight matrices."""
+        parts = [self.up, self.down] if self.gate is None else [self.gate, self.up, self.down]
+        return tuple(dict.fromkeys(part.weight for part in parts))
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One reading of one place of the architecture, to be proved.
+
+    Attributes:
+        template: module prefix with indices starred: the same place in every layer.
+        group: which symmetry is read: candidates of one (template, group) exclude each other.
+        reading: how it was understood; the same words mean the same on a checkpoint of any size.
+        spaces: the spaces in every layer.
+    """
+
+    template: str
+    group: str
+    reading: str
+    spaces: tuple[Space, ...]
+
+    @property
+    def claims(self) -> frozenset[Claim]:
+        """All claims of its spaces."""
+        return frozenset(claim for space in self.spaces for claim in space.claims)

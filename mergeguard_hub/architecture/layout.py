@@ -1,0 +1,80 @@
+"""The layout of a checkpoint: the blocks and spaces that were proved, and why others were not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mergeguard_hub.architecture.block import Attention, Candidate, Mlp
+from mergeguard_hub.architecture.names import Names, template_of
+from mergeguard_hub.architecture.proposal import propose
+from mergeguard_hub.architecture.prove import Place, Proof
+from mergeguard_hub.architecture.space import Space
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """What may be done to one checkpoint: only what was proved on its miniature.
+
+    Attributes:
+        spaces: proved spaces, each limited to its proved claims.
+        attentions, mlps: the blocks behind them, in the readings that were proved.
+        refused: place -> why nothing is done there.
+    """
+
+    spaces: tuple[Space, ...]
+    attentions: tuple[Attention, ...]
+    mlps: tuple[Mlp, ...]
+    refused: Mapping[Place, str]
+
+
+def lay_out(names: Names, proof: Proof) -> Layout:
+    """Find on a real checkpoint the places that were proved on its miniature.
+
+    A place counts as proved only if every tensor that it reaches has a counterpart in the miniature, by name.
+    """
+    proposal = propose(names, axes=proof.axes)
+    refused = dict(proof.refused)
+    spaces: list[Space] = []
+    readings: set[tuple[str, str]] = set()
+    for candidate in proposal.candidates:
+        place = candidate.template, candidate.group
+        proved = proof.proved.get(place)
+        if proved is None:
+            refused.setdefault(place, "the scaled-down instance has no such place; were these weights renamed?")
+            continue
+        if proved.reading != candidate.reading:
+            continue
+        strange = _unseen(names, candidate, proof)
+        if strange is not None:
+            refused[place] = f"{strange} does not exist in the scaled-down instance, so nothing is known about it"
+            continue
+        spaces += [space.limited_to(proved.claims) for space in candidate.spaces if space.claims & proved.claims]
+        readings.add((candidate.template, candidate.reading))
+    attentions = [a for a in proposal.attentions if (template_of(a.prefix), a.reading) in readings]
+    mlps = [m for m in proposal.mlps if (template_of(m.prefix), m.reading) in readings]
+    return Layout(tuple(spaces), tuple(attentions), tuple(mlps), refused)
+
+
+def _unseen(names: Names, candidate: Candidate, proof: Proof) -> str | None:
+    """Return a tensor that the miniature lacks and that the candidate reaches, or would have to reach."""
+    reached = {name for space in candidate.spaces for name in space.tensors}
+    if candidate.group == "residual":
+        sizes = {space.size for space in candidate.spaces}
+        reached |= {name for name, shape in names.shapes.items() if len(shape) > 1 and sizes & set(shape)}
+    return next((name for name in sorted(reached) if template_of(name) not in proof.tensors), None)
+
+
+def coverage(names: Names, moved: frozenset[str]) -> tuple[float, float]:
+    """Return the fractions in [0, 1] of attention and MLP weights, and of all weights, that a recipe moves.
+
+    Attention and MLP weights are the matrices (two or three axes) inside layers. A model without layers counts whole.
+    """
+    sizes = {name: math.prod(shape) for name, shape in names.shapes.items()}
+    layers = {name for name, shape in names.shapes.items() if len(shape) in (2, 3) and template_of(name) != name}
+    layers = layers or set(sizes)
+    return (
+        sum(sizes[name] for name in layers & moved) / max(1, sum(sizes[name] for name in layers)),
+        sum(sizes[name] for name in moved) / max(1, sum(sizes.values())),
+    )

@@ -1,0 +1,116 @@
+"""Every exception that mergeguard_hub raises on purpose, in one place.
+
+A message says what is wrong (with the tensor's or file's name and both values), the likely cause, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class MergeGuardError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+# Checkpoint folders
+
+
+class CheckpointError(MergeGuardError):
+    """A checkpoint folder cannot be read or written."""
+
+
+class MissingFileError(CheckpointError):
+    """A folder, a shard or a tensor that should be there is not."""
+
+
+class InvalidCheckpointError(CheckpointError):
+    """A safetensors header or an index is truncated, contradicts itself, or does not fit its file."""
+
+
+class UnsafePathError(CheckpointError):
+    """An index or a pipeline file names something outside its own folder."""
+
+
+class UnsupportedFormatError(CheckpointError):
+    """The weights are in a form that cannot be protected: pickles, packed quantisation, extra copies."""
+
+
+class NonFiniteWeightsError(CheckpointError):
+    """A weight is NaN or infinite."""
+
+
+class TargetError(CheckpointError):
+    """The target exists and is not empty, lies inside the source, or its disk is full."""
+
+
+# Architectures
+
+
+class ArchitectureError(MergeGuardError):
+    """Nothing is known about this architecture that could be used to protect it."""
+
+
+class UnknownArchitectureError(ArchitectureError):
+    """The configuration names no class that the installed transformers or diffusers has."""
+
+
+class UnprovedLayoutError(ArchitectureError):
+    """No stage of the recipe could be proved on a scaled-down instance of this architecture."""
+
+
+# Protection
+
+
+class ProtectionError(MergeGuardError):
+    """A recipe or a stage cannot be applied as asked."""
+
+
+class RecipeError(ProtectionError):
+    """A recipe is empty, names an unknown preset, or a stage has a setting outside its range."""
+
+
+class BaseModelError(ProtectionError):
+    """The base model is missing, or its tensors have other names or shapes than the fine-tuned model's."""
+
+
+class VerificationError(ProtectionError):
+    """The protected weights do not compute what the original weights compute."""
+
+
+# Keys
+
+
+class KeyFileError(MergeGuardError):
+    """A key file is missing, unreadable, not a key, open to others, or lies where it would be published."""
+
+
+class PassphraseError(KeyFileError):
+    """A passphrase is needed, wrong, or cannot be used because `cryptography` is not installed."""
+
+
+class WrongKeyError(MergeGuardError):
+    """The key is valid, but this release was not protected with it."""
+
+
+# Releases
+
+
+class ReleaseError(MergeGuardError):
+    """A protected release cannot be used as asked."""
+
+
+class NotProtectedError(ReleaseError):
+    """The folder carries no protection to verify or to undo."""
+
+
+class ModifiedReleaseError(ReleaseError):
+    """The weights are not the ones that the release's digest was taken of."""
+
+
+class HookError(MergeGuardError):
+    """This object cannot be saved protected, or was asked to be in a way that would publish raw weights."""
+
+
+# Merging
+
+
+class MergeError(MergeGuardError):
+    """Models cannot be merged: their tensors differ in name, shape or kind, or a setting is outside its range."""
