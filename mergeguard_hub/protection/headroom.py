@@ -1,0 +1,94 @@
+"""How far weights may be scaled by powers of two before a bit is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mergeguard_hub.architecture.names import template_of
+from mergeguard_hub.architecture.space import Space
+
+STAGES_PER_TENSOR = (
+    3  # at most this many stages scale one tensor: units or heads, norm absorption, and one more by hand
+)
+MOST = 16  # stages take no larger exponent
+_PIECE = 1 << 20  # elements at a time, which stay in the cache
+
+# dtype -> (integer view, bits of the mantissa, largest exponent field of a finite number)
+_FORMATS: dict[torch.dtype, tuple[type[np.unsignedinteger], int, int]] = {
+    torch.bfloat16: (np.uint16, 7, 254),
+    torch.float16: (np.uint16, 10, 30),
+    torch.float32: (np.uint32, 23, 254),
+    torch.float64: (np.uint64, 52, 2046),
+}
+
+
+@dataclass(frozen=True)
+class Magnitudes:
+    """What one pass over a tensor tells.
+
+    Attributes:
+        finite: whether no element is NaN or infinite.
+        headroom: largest k such that multiplying by 2^k and by 2^-k both keep every bit; 0 if there are subnormals.
+    """
+
+    finite: bool
+    headroom: int
+
+
+def measure(tensor: Tensor) -> Magnitudes:
+    """Read a floating-point tensor once, in O(1 MB) of memory.
+
+    Args:
+        tensor: any shape; float64, float32, float16 or bfloat16.
+    """
+    unsigned, mantissa, highest = _FORMATS[tensor.dtype]
+    integers = tensor.reshape(-1).view({2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()])
+    bits = integers.numpy().view(unsigned)
+    top = unsigned(1 << (8 * bits.itemsize - 1))
+    smallest, largest = int(top), 0
+    for start in range(0, bits.size, _PIECE):
+        magnitude = bits[start : start + _PIECE] & ~top
+        largest = max(largest, int(magnitude.max()))
+        magnitude -= unsigned(1)  # zero wraps to the largest value and so does not count as the smallest
+        smallest = min(smallest, int(magnitude.min()) + 1)
+    if largest >> mantissa > highest:
+        return Magnitudes(False, 0)
+    return Magnitudes(True, max(0, min((smallest >> mantissa) - 1, highest - (largest >> mantissa))))
+
+
+def scale_bounds(spaces: Iterable[Space], headroom: Mapping[str, int]) -> dict[str, int]:
+    """Return the largest exponent per block for every block that has less than stages may ask for.
+
+    The bound is a tensor's headroom shared between the stages that may scale it. In float16, trained weights reach into
+    subnormal numbers, so the bound is 0 there and only moves and signs are left.
+
+    Args:
+        spaces: proved spaces.
+        headroom: tensor name -> headroom.
+    """
+    bounds: dict[str, int] = {}
+    for space in spaces:
+        if "scale" not in space.claims:
+            continue
+        least = min((headroom[port.tensor] for port in space.ports if port.scale), default=MOST)
+        bound = least // STAGES_PER_TENSOR
+        if bound < MOST:
+            block = block_of(space)
+            bounds[block] = min(bound, bounds.get(block, MOST))
+    return bounds
+
+
+def block_of(space: Space) -> str:
+    """Return the name under which a space's bound is kept: its block, with heads starred.
+
+    >>> from mergeguard_hub.architecture.space import Space
+    >>> block_of(Space("layers.3.attn/keys.1", "query_key", 4, (), frozenset()))
+    'layers.3.attn/keys.*'
+    """
+    prefix, _, units = space.name.partition("/")
+    return f"{prefix}/{template_of(units)}"

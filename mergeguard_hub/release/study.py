@@ -1,0 +1,84 @@
+"""What is known about one component before anything is drawn: its proof and its layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from mergeguard_hub.architecture.layout import Layout, lay_out
+from mergeguard_hub.architecture.miniature import Miniature
+from mergeguard_hub.architecture.names import Names
+from mergeguard_hub.architecture.prove import Proof, Proved, prove
+from mergeguard_hub.checkpoint import Checkpoint
+
+CONFIG_KEY = "mergeguard"
+DIFFUSERS_CONFIG_KEY = "_mergeguard"
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One component with everything that was proved about it.
+
+    Attributes:
+        checkpoint: the opened folder.
+        config: its configuration with all defaults.
+        proof: what holds for its class.
+        names, layout: the same on this checkpoint's tensors.
+    """
+
+    checkpoint: Checkpoint
+    config: dict[str, Any]
+    proof: Proof
+    names: Names
+    layout: Layout
+
+
+def study(checkpoint: Checkpoint) -> Study:
+    """Prove what may be done to a checkpoint.
+
+    Raises:
+        UnknownArchitectureError: no installed class loads it.
+        ArchitectureError: its class cannot be scaled down and run.
+    """
+    config = {key: value for key, value in checkpoint.config.items() if key not in (CONFIG_KEY, DIFFUSERS_CONFIG_KEY)}
+    proof, full = _proof(json.dumps(config, sort_keys=True))
+    return settle(checkpoint, proof, full)
+
+
+def settle(checkpoint: Checkpoint, proof: Proof, config: dict[str, Any]) -> Study:
+    """Apply a proof, fresh or from a release's own record, to a checkpoint."""
+    names = Names({name: entry.shape for name, entry in checkpoint.entries.items() if entry.is_floating}, config)
+    return Study(checkpoint, config, proof, names, lay_out(names, proof))
+
+
+@lru_cache(maxsize=32)
+def _proof(config: str) -> tuple[Proof, dict[str, Any]]:
+    miniature = Miniature(json.loads(config))
+    return prove(miniature), miniature.full_config
+
+
+def proof_to_dict(proof: Proof) -> dict[str, Any]:
+    """Return the proof as JSON-ready data, so that unlocking needs neither transformers nor a new proof."""
+    return {
+        "architecture": proof.architecture,
+        "dtype": proof.dtype,
+        "proved": [
+            {"place": list(place), "reading": p.reading, "claims": sorted(p.claims), "error": p.error}
+            for place, p in proof.proved.items()
+        ],
+        "axes": {label: {name: list(axes) for name, axes in at.items()} for label, at in proof.axes.items()},
+        "tensors": sorted(proof.tensors),
+    }
+
+
+def proof_from_dict(record: Mapping[str, Any]) -> Proof:
+    """Return the proof that `proof_to_dict` wrote down."""
+    proved = {
+        (str(p["place"][0]), str(p["place"][1])): Proved(p["reading"], frozenset(p["claims"]), p["error"])
+        for p in record["proved"]
+    }
+    axes = {label: {name: tuple(at) for name, at in found.items()} for label, found in record["axes"].items()}
+    return Proof(record["architecture"], record["dtype"], proved, {}, axes, frozenset(record["tensors"]))
