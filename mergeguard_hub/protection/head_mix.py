@@ -30,7 +30,9 @@ class HeadMix:
         kind: "exact" signed permutation times powers of two: never rounds. "orthogonal" a Haar-random rotation.
             "invertible" permutation, diagonal and rotation, of condition number at most `max_condition`.
         max_exponent: powers of two of "exact", 2^-n .. 2^n.
-        max_condition: bound for "invertible"; None takes the dtype's: 2 for bfloat16, 16 for float16, 1000 for float32.
+        max_condition: bound for "invertible"; None takes the dtype's: 256 for bfloat16, 16 for float16, 1000 for float32.
+            Factors come after the rotation, so each stored row is rounded relative to its own size and conditioning
+            costs nothing (docs/symmetries.md has the measurement); the bounds keep weights inside the dtype's range.
     """
 
     kind: Literal["exact", "orthogonal", "invertible"] = "exact"

@@ -14,7 +14,7 @@ from mergeguard_hub.architecture.space import Claim, Kind, Space
 from mergeguard_hub.protection.headroom import block_of
 from mergeguard_hub.protection.stream import Stream
 
-MAX_CONDITION: dict[str, float] = {"BF16": 2.0, "F16": 16.0, "F32": 1e3, "F64": 1e3}
+MAX_CONDITION: dict[str, float] = {"BF16": 256.0, "F16": 16.0, "F32": 1e3, "F64": 1e3}
 
 
 @dataclass(frozen=True)
