@@ -1,0 +1,40 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mergeguard_hub.errors import PassphraseError
+
+PRESETS = click.Choice(["exact", "mergelock", "params"])
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+quiet_option = click.option("--quiet", is_flag=True, help="Print no progress and no tables.")
+key_option = click.option("--key", "key_path", type=FILE, required=True, help="The key that SRC was protected with.")
+base_option = click.option("--base", metavar="BASE", help="The base model that SRC was fine-tuned from.")
+workers_option = click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Blocks done at a time."
+)
+passphrase_option = click.option(
+    "--passphrase-file", type=FILE, help="File whose first line is the passphrase of the key."
+)
+
+
+def read_passphrase(path: Path | None) -> str | None:
+    """Return the first line of a passphrase file, None without one.
+
+    Raises:
+        PassphraseError: the file is missing or not text.
+    """
+    if path is None:
+        return None
+    try:
+        return path.expanduser().read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+    except FileNotFoundError:
+        raise PassphraseError(f"There is no passphrase file {path}; check the path.") from None
+    except UnicodeDecodeError:
+        pass  # raised below, so that no exception carries the file's bytes along
+    raise PassphraseError(f"The passphrase file {path} is not UTF-8 text; write the passphrase as its first line.")

@@ -1,0 +1,167 @@
+"""`mergeguard protect`, `unlock`, `verify` and `inspect`: thin callers of `mergeguard_hub.release`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from mergeguard_hub.cli.options import (
+    FILE,
+    PRESETS,
+    base_option,
+    json_option,
+    key_option,
+    passphrase_option,
+    quiet_option,
+    read_passphrase,
+    workers_option,
+)
+from mergeguard_hub.cli.output import print_json, show_inspection, show_report, show_unlocked, show_verification
+from mergeguard_hub.cli.progress import progress_bars
+from mergeguard_hub.cli.project_key import project_key
+from mergeguard_hub.cli.root import main
+
+# Torch and transformers are imported inside the commands, so that --help answers at once.
+
+
+@main.command()
+@click.argument("source", metavar="SRC")
+@click.argument("target", metavar="DST", type=click.Path(path_type=Path))
+@click.option("--preset", type=PRESETS, default="exact", show_default=True, help="What is done to the weights.")
+@click.option("--key", "key_path", type=FILE, help="Key file, made if it does not exist.  [default: one per SRC name]")
+@base_option
+@workers_option
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave matching files out; may be given again.")
+@click.option("--no-verify", is_flag=True, help="Do not compare the outputs before and after.")
+@passphrase_option
+@json_option
+@quiet_option
+def protect(
+    source: str,
+    target: Path,
+    preset: str,
+    key_path: Path | None,
+    base: str | None,
+    workers: int,
+    exclude: tuple[str, ...],
+    no_verify: bool,
+    passphrase_file: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Write a protected release of the model SRC to the new folder DST.
+
+    DST loads like SRC, without this package, and answers the same; a merge with it falls apart. SRC is never changed.
+    Keep the key: only `mergeguard unlock` with this key gives the original weights back.
+    """
+    from mergeguard_hub.release import protect_folder
+
+    with project_key(key_path, source, target, passphrase_file) as project:
+        folder, base_folder = _local(source, quiet or as_json), _local_or_none(base, quiet or as_json)
+        with progress_bars(quiet=quiet) as progress:
+            report = protect_folder(
+                folder,
+                target,
+                recipe=preset,
+                key=project.key,
+                base=base_folder,
+                workers=workers,
+                verify=not no_verify,
+                exclude=exclude,
+                progress=progress,
+            )
+    if as_json:
+        key_file = {"path": None if project.path is None else str(project.path), "created": project.created}
+        print_json({**report.to_dict(), "target": str(target), "key_file": key_file})
+    elif not quiet:
+        show_report(report, target)
+
+
+@main.command()
+@click.argument("source", metavar="SRC")
+@click.argument("target", metavar="DST", type=click.Path(path_type=Path))
+@key_option
+@workers_option
+@passphrase_option
+@json_option
+@quiet_option
+def unlock(
+    source: str,
+    target: Path,
+    key_path: Path,
+    workers: int,
+    passphrase_file: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Write the original weights of the protected release SRC to the new folder DST.
+
+    After the preset exact they are the original files, byte for byte.
+    """
+    from mergeguard_hub.protection.key import Key
+    from mergeguard_hub.release import unlock_folder
+
+    key = Key.load(key_path, passphrase=read_passphrase(passphrase_file))
+    folder = _local(source, quiet or as_json)
+    with progress_bars(quiet=quiet) as progress:
+        report = unlock_folder(folder, target, key=key, workers=workers, progress=progress)
+    if as_json:
+        print_json({**report.to_dict(), "target": str(target)})
+    elif not quiet:
+        show_unlocked(report, target)
+
+
+@main.command()
+@click.argument("path", metavar="PATH")
+@click.option("--against", metavar="ORIGINAL", help="Also compare the outputs with those of the original model.")
+@json_option
+@quiet_option
+@click.pass_context
+def verify(ctx: click.Context, path: str, against: str | None, as_json: bool, quiet: bool) -> None:
+    """Check that PATH is the release it claims to be.
+
+    Exits with 0 if its weights are the ones that were protected and, with --against, answer like the original; with 1
+    if they were modified, were never protected, or answer differently.
+    """
+    from mergeguard_hub.release import verify_folder
+
+    folder, original = _local(path, quiet or as_json), _local_or_none(against, quiet or as_json)
+    with progress_bars(quiet=quiet) as progress:
+        found = verify_folder(folder, against=original, progress=progress)
+    if as_json:
+        print_json({**asdict(found), "ok": found.ok, "path": path, "against": against})
+    else:
+        show_verification(found, path, against, tables=not quiet)
+    if not found.ok:
+        ctx.exit(1)
+
+
+@main.command()
+@click.argument("path", metavar="PATH")
+@click.option("--preset", type=PRESETS, default="exact", show_default=True, help="What would be done to the weights.")
+@json_option
+@quiet_option
+def inspect(path: str, preset: str, as_json: bool, quiet: bool) -> None:
+    """Show what can be protected in PATH, stage by stage, and why the rest cannot."""
+    from mergeguard_hub.release import inspect_folder
+
+    folder = _local(path, quiet or as_json)
+    with progress_bars(quiet=quiet) as progress:
+        found = inspect_folder(folder, recipe=preset, progress=progress)
+    if as_json:
+        print_json({**asdict(found), "path": path})
+    else:
+        show_inspection(found, path)
+
+
+def _local(source: str, quiet: bool) -> Path:
+    from mergeguard_hub.hub.source import local_folder
+
+    return local_folder(source, quiet=quiet or not sys.stderr.isatty())
+
+
+def _local_or_none(source: str | None, quiet: bool) -> Path | None:
+    return None if source is None else _local(source, quiet)

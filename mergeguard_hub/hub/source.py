@@ -1,0 +1,106 @@
+"""Where a model comes from: a folder on this machine, or a model repository on the Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mergeguard_hub.errors import MissingFileError
+
+OTHER_WEIGHTS = (
+    "*.bin",
+    "*.ckpt",
+    "*.gguf",
+    "*.h5",
+    "*.msgpack",
+    "*.onnx",
+    "*.onnx_data",
+    "*.ot",
+    "*.pt",
+    "*.pth",
+    "*.tflite",
+    "consolidated*.safetensors",
+)  # copies of the weights in forms that are never read here; they can double a download
+
+
+def local_folder(
+    source: str | Path, *, revision: str | None = None, token: str | None = None, quiet: bool = False
+) -> Path:
+    """Return a folder on this machine that holds `source`, downloading it from the Hub if it is a model id.
+
+    A path that exists always wins over a model of the same name. A download goes to the Hub cache, where a second call
+    finds it again; weights in other formats than safetensors (`OTHER_WEIGHTS`) are left on the Hub.
+
+    Args:
+        source: a path, or a Hub id such as "gpt2" or "org/model".
+        revision: branch, tag or commit on the Hub; the main branch by default.
+        token: access token for private and gated models; by default the one that `hf auth login` stored.
+        quiet: show no download bars, unless HF_HUB_DISABLE_PROGRESS_BARS says otherwise.
+
+    Raises:
+        MissingFileError: there is no such path, and no such model that can be fetched.
+    """
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    # Imported late: the command line answers --help without it.
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not marked so
+
+    try:
+        validate_repo_id(str(source))
+    except HFValidationError:
+        raise MissingFileError(
+            f"There is no folder {path}, and {str(source)!r} cannot be a model on the Hub either (those are named "
+            "'model' or 'owner/model'); check the path for a typing error."
+        ) from None
+    with _bars(hidden=quiet):
+        return _fetch(str(source), revision, token)
+
+
+def _fetch(repo_id: str, revision: str | None, token: str | None) -> Path:
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    wanted = f"{repo_id!r} at revision {revision!r}" if revision else repr(repo_id)
+    try:
+        return Path(snapshot_download(repo_id, revision=revision, token=token, ignore_patterns=list(OTHER_WEIGHTS)))
+    except GatedRepoError:
+        reason = "is gated; ask for access on its page, then log in with `hf auth login`"
+    except RepositoryNotFoundError:
+        reason = "is not there, or private; check the name, or log in with `hf auth login`"
+    except RevisionNotFoundError:
+        reason = "is not there; check the revision"
+    except LocalEntryNotFoundError:
+        reason = (
+            "could not be fetched because the Hub cannot be reached from here, and it is not in the cache; "
+            "check the connection and HF_HUB_OFFLINE"
+        )
+    except HfHubHTTPError as error:
+        reason = f"could not be fetched (HTTP status {error.response.status_code}); try again later"
+    raise MissingFileError(
+        f"There is no folder {repo_id!r} here, and the model {wanted} on {constants.ENDPOINT} {reason}."
+    )
+
+
+@contextmanager
+def _bars(*, hidden: bool) -> Iterator[None]:
+    from huggingface_hub import constants
+    from huggingface_hub import utils as hub  # its switches are public, but not marked as exported
+
+    decided = constants.HF_HUB_DISABLE_PROGRESS_BARS is not None  # by the environment, which has priority
+    if not hidden or decided or hub.are_progress_bars_disabled():  # type: ignore[attr-defined]
+        yield
+        return
+    hub.disable_progress_bars()  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        hub.enable_progress_bars()  # type: ignore[attr-defined]
