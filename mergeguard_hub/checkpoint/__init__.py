@@ -1,0 +1,28 @@
+"""Checkpoint folders: safetensors opened lazily and checked, digests, and writing all or nothing.
+
+What a tensor means is not known here. Reading maps files into memory and copies nothing; writing reserves each file
+with its old header and puts every tensor at its old offset.
+"""
+
+from __future__ import annotations
+
+from mergeguard_hub.checkpoint.digest import combine_digests, stored_digest, tensor_digest
+from mergeguard_hub.checkpoint.entry import TensorEntry
+from mergeguard_hub.checkpoint.finite import has_nonfinite
+from mergeguard_hub.checkpoint.folder import Checkpoint
+from mergeguard_hub.checkpoint.pipeline import open_folder, pipeline_files
+from mergeguard_hub.checkpoint.staged import StagedFolder
+from mergeguard_hub.checkpoint.tensor_bytes import tensor_bytes
+
+__all__ = [
+    "Checkpoint",
+    "StagedFolder",
+    "TensorEntry",
+    "combine_digests",
+    "has_nonfinite",
+    "open_folder",
+    "pipeline_files",
+    "stored_digest",
+    "tensor_bytes",
+    "tensor_digest",
+]
