@@ -54,7 +54,7 @@ def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     if not mounted:
         real = shutil.disk_usage
         small = Usage(1 << 20, 0, 1 << 20)
-        monkeypatch.setattr(shutil, "disk_usage", lambda path: small if disk in Path(path).parents else real(path))
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: small if Path(path).is_relative_to(disk) else real(path))
         monkeypatch.setattr(os, "posix_fallocate", _full, raising=False)
         monkeypatch.setattr(os, "ftruncate", _full)
         monkeypatch.setattr(shutil, "copyfile", _full)
@@ -79,7 +79,8 @@ def test_full_only_on_reserving(large: Checkpoint, small_disk: Path, monkeypatch
 
 
 def test_full_on_the_last_files(tmp_path: Path, small_disk: Path) -> None:
-    (tmp_path / "tokenizer.json").write_bytes(bytes(2 << 20))
+    with (tmp_path / "tokenizer.json").open("wb") as stream:
+        stream.write(bytes(2 << 20))
     with StagedFolder(small_disk / "out") as staged:
         (staged.path / "README.md").touch()
         with pytest.raises(TargetError, match=r"tokenizer\.json needs 2097152 more bytes"):
