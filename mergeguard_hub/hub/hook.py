@@ -1,0 +1,177 @@
+"""The guard around `save_pretrained`: raw weights to a private folder, protected weights to the target."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mergeguard_hub.errors import HookError
+from mergeguard_hub.hub.families import SETTINGS, family_of, upstream_class, weight_bytes
+from mergeguard_hub.hub.origin import bring_record
+from mergeguard_hub.hub.owner_key import owners_key
+from mergeguard_hub.hub.refusals import check_arguments, check_model, refuse_push
+from mergeguard_hub.hub.rename import name_upstream
+from mergeguard_hub.hub.settings import SaveSettings
+from mergeguard_hub.hub.workspace import raw_folder, shielded_configs
+
+if TYPE_CHECKING:
+    from mergeguard_hub.protection.key import Key
+    from mergeguard_hub.protection.recipe import Recipe
+
+_logger = logging.getLogger("mergeguard_hub")
+_Method = Callable[..., Any]
+_MARK = "__mergeguard__"
+_OWN = tuple(
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    for name, annotation in (
+        ("protection", "bool | str | Recipe | None"),
+        ("key", "Key | str | Path | None"),
+        ("base", "str | Path | None"),
+    )
+)
+
+# The private folder that a protected save is filling; what is saved below it is not protected on its own.
+_raw: ContextVar[Path | None] = ContextVar("mergeguard_raw", default=None)
+# Objects that are being saved with protection=False, which holds for the upload that may follow.
+_plainly: ContextVar[frozenset[int]] = ContextVar("mergeguard_plainly", default=frozenset())
+
+
+def install_guards(model_class: type) -> None:
+    """Guard the methods of a class through which weights leave it; those that are guarded already are left alone."""
+    guards = {
+        "save_pretrained": guard_save,
+        "push_to_hub": guard_push,
+        "_upload_modified_files": guard_upload,  # transformers
+        "_upload_folder": guard_upload,  # diffusers
+    }
+    for name, guard in guards.items():
+        original = getattr(model_class, name, None)
+        if original is not None and getattr(original, _MARK, None) is not original:
+            setattr(model_class, name, guard(original))
+
+
+def guard_save(original: _Method) -> _Method:
+    """Return `original` with the keyword arguments protection, key and base, and its own signature otherwise."""
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def save_pretrained(
+        self: Any,
+        save_directory: str | os.PathLike[str],
+        *args: Any,
+        protection: bool | str | Recipe | None = None,
+        key: Key | str | Path | None = None,
+        base: str | Path | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        outer = _raw.get()
+        if outer is not None and Path(save_directory).resolve().is_relative_to(outer):
+            return original(self, save_directory, *args, **kwargs)
+        settings: SaveSettings = getattr(self, SETTINGS).overridden(protection, key, base)
+        if not settings.protects or (protection is None and id(self) in _plainly.get()):
+            return _save_plainly(original, self, save_directory, *args, **kwargs)
+        arguments = {**signature.bind(self, save_directory, *args, **kwargs).arguments, **kwargs}
+        check_model(self)
+        check_arguments(arguments)
+        write = functools.partial(_call_with, original, self, type(save_directory), args, kwargs)
+        return _save_protected(self, Path(save_directory), settings, arguments, write)
+
+    return _marked(save_pretrained, __signature__=_extended(signature))
+
+
+def guard_push(original: _Method) -> _Method:
+    """Return `original`, refusing objects that are saved protected: see `refusals.refuse_push`."""
+
+    @functools.wraps(original)
+    def push_to_hub(self: Any, *args: Any, **kwargs: Any) -> Any:
+        settings: SaveSettings = getattr(self, SETTINGS)
+        if settings.protects and id(self) not in _plainly.get():
+            refuse_push("push_to_hub()")
+        return original(self, *args, **kwargs)
+
+    return _marked(push_to_hub)
+
+
+def guard_upload(original: _Method) -> _Method:
+    """Return `original`, refusing while raw weights are being written: a subclass may have asked for a push itself."""
+
+    @functools.wraps(original)
+    def upload(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if _raw.get() is not None:
+            refuse_push("A push from inside save_pretrained")
+        return original(self, *args, **kwargs)
+
+    return _marked(upload)
+
+
+def _marked(guard: _Method, **attributes: Any) -> _Method:
+    vars(guard).update(attributes, **{_MARK: guard})  # itself: functools.wraps copies attributes to other functions
+    return guard
+
+
+def _save_plainly(original: _Method, model: Any, *args: Any, **kwargs: Any) -> Any:
+    token = _plainly.set(_plainly.get() | {id(model)})
+    try:
+        return original(model, *args, **kwargs)
+    finally:
+        _plainly.reset(token)
+
+
+def _call_with(
+    original: _Method, model: Any, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any], folder: Path
+) -> Any:
+    """Run the library's save into `folder`, given in the form (text or path) in which the caller gave the target."""
+    token = _raw.set(folder)
+    try:
+        return original(model, str(folder) if issubclass(kind, str) else folder, *args, **kwargs)
+    finally:
+        _raw.reset(token)
+
+
+def _save_protected(
+    model: Any, target: Path, settings: SaveSettings, arguments: dict[str, Any], write: Callable[[Path], Any]
+) -> Any:
+    if target.is_file():
+        raise HookError(f"The target {target} is a file; give the name of a folder.")
+    recipe = settings.resolved_recipe()
+    if not _is_writer(model, arguments):
+        with raw_folder(target, needed_bytes=weight_bytes(model)) as raw, shielded_configs(model):
+            return write(raw)
+    with owners_key(target, settings) as key, raw_folder(target, needed_bytes=weight_bytes(model)) as raw:
+        family = family_of(model)
+        if family == "hub mixin" and (target / "README.md").is_file():
+            shutil.copyfile(target / "README.md", raw / "README.md")  # huggingface_hub keeps a card that is there
+        with shielded_configs(model):
+            result = write(raw)
+        name_upstream(raw, model)
+        bring_record(raw, model, target)
+        from mergeguard_hub.release import protect_folder  # loads the machinery only when something is saved
+
+        architecture = upstream_class(type(model)).__name__ if family == "transformers" else None
+        report = protect_folder(
+            raw, target, recipe=recipe, key=key, base=settings.base, replace=True, architecture=architecture
+        )
+    _logger.info("Saved %s protected (recipe %s, %s).", target, report.recipe, report.digest)
+    return result
+
+
+def _is_writer(model: Any, arguments: dict[str, Any]) -> bool:
+    """Whether this process writes; the others take part in gathering the weights and write nothing to the target."""
+    main = bool(arguments.get("is_main_process", True))
+    decide = getattr(model, "should_save_on_this_rank", None)
+    return bool(decide(main)) if callable(decide) else main
+
+
+def _extended(signature: inspect.Signature) -> inspect.Signature:
+    """Return a signature with our keyword arguments before its `**kwargs`."""
+    listed = list(signature.parameters.values())
+    own = [parameter for parameter in _OWN if parameter.name not in signature.parameters]
+    rest = [listed.pop()] if listed and listed[-1].kind is inspect.Parameter.VAR_KEYWORD else []
+    return signature.replace(parameters=[*listed, *own, *rest])
