@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mergeguard_hub.architecture.space import Port, Positions, Space
-
-Floats = NDArray[np.float64]
+from mergeguard_hub.architecture.steps import Floats, Gather, Matmul, Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,33 +56,6 @@ class Mix:
 
 
 Action = Monomial | Mix
-
-
-@dataclass(eq=False)
-class Gather:
-    """Along an axis of length n: result[i] = factor[i] * input[index[i]]."""
-
-    index: Positions
-    factor: Floats
-
-    def inverse(self) -> Gather:
-        index = np.empty_like(self.index)
-        index[self.index] = np.arange(len(index))
-        return Gather(index, 1.0 / self.factor[index])
-
-
-@dataclass(eq=False)
-class Matmul:
-    """Along an axis: result[positions[b]] = matrices[b] @ input[positions[b]], other positions unchanged."""
-
-    positions: list[Positions]
-    matrices: list[Floats]
-
-    def inverse(self) -> Matmul:
-        return Matmul(self.positions, [np.linalg.inv(matrix) for matrix in self.matrices])
-
-
-Step = Gather | Matmul
 
 
 @dataclass(eq=False)
@@ -131,7 +102,7 @@ class Plan:
         last = steps[-1] if steps else None
         for copy in range(port.positions.shape[1]):
             positions = port.positions[:, copy]
-            if not isinstance(last, Matmul) or any(np.intersect1d(positions, taken).size for taken in last.positions):
+            if not isinstance(last, Matmul) or np.isin(positions, np.concatenate(last.positions)).any():
                 last = Matmul([], [])
                 steps.append(last)
             last.positions.append(positions)
@@ -163,45 +134,22 @@ class Plan:
 
     def rounds(self, name: str) -> bool:
         """Whether storing this tensor rounds: true once a step is more than a move, a sign or a power of two."""
-        return any(
-            isinstance(step, Matmul) or not is_power_of_two(step.factor)
-            for todo in self.axes_of(name).values()
-            for step in todo
-        )
+        return any(not step.exact for todo in self.axes_of(name).values() for step in todo)
+
+    def part(self, name: str) -> Plan:
+        """Return as much of the plan as says what is stored under one name: small, to be sent to another process."""
+        holder = self.source.get(name, name)
+        return Plan({}, {holder: self.steps[holder]} if holder in self.steps else {}, {name: holder})
 
     def apply(self, name: str, tensor: Tensor) -> Tensor:
         """Return what will be stored under `name`, given the source tensor; same shape and dtype, a new tensor."""
-        dtype = tensor.dtype
-        if self.rounds(name):
-            tensor = tensor.to(torch.float32 if tensor.element_size() < 4 else torch.float64)
+        result = tensor.to(working_dtype(tensor.dtype)) if self.rounds(name) else tensor
         for axis, todo in self.axes_of(name).items():
             for step in todo:
-                tensor = apply_step(step, tensor, axis)
-        return tensor.to(dtype)
+                result = step.apply(result, axis)
+        return result.to(tensor.dtype) if self.axes_of(name) else tensor.clone()
 
 
-def is_power_of_two(factor: Floats) -> bool:
-    """Whether every entry is plus or minus a power of two.
-
-    >>> is_power_of_two(np.array([-0.25, 8.0])), is_power_of_two(np.array([3.0]))
-    (True, False)
-    """
-    return bool(np.all(np.frexp(np.abs(factor))[0] == 0.5))
-
-
-def apply_step(step: Step, tensor: Tensor, axis: int) -> Tensor:
-    """Return `tensor` after one step along one axis."""
-    if isinstance(step, Gather):
-        shape = [1] * tensor.ndim
-        shape[axis] = -1
-        moved = tensor.index_select(axis, torch.from_numpy(step.index))
-        if np.all(step.factor == 1.0):
-            return moved
-        return moved * torch.from_numpy(step.factor).to(tensor.dtype).view(shape)
-    rest = tensor.movedim(axis, 0).contiguous()
-    shape = list(rest.shape)
-    flat = rest.reshape(shape[0], -1).clone()
-    for positions, matrix in zip(step.positions, step.matrices, strict=True):
-        at = torch.from_numpy(positions)
-        flat[at] = torch.from_numpy(matrix).to(flat.dtype) @ flat[at]
-    return flat.reshape(shape).movedim(0, axis).contiguous()
+def working_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype in which arithmetic that rounds is done, for weights stored in `dtype`."""
+    return torch.float32 if dtype.itemsize < 4 else torch.float64

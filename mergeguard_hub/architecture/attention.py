@@ -22,6 +22,8 @@ SEPARATE: tuple[tuple[str, str, str], ...] = (
     ("wq", "wk", "wv"),
     ("query_proj", "key_proj", "value_proj"),
     ("linear_q", "linear_k", "linear_v"),
+    ("project_q", "project_k", "project_v"),
+    ("Wq", "Wk", "Wv"),
 )
 FUSED: tuple[str, ...] = (
     "qkv_proj",
@@ -48,7 +50,7 @@ OUTPUTS: tuple[str, ...] = (
         "Wo",
         "output.dense",
     ),
-    *("attn_out", "linear_out", "out", "proj_out", "attention.dense"),
+    *("attention_out", "attn_out", "linear_out", "out", "proj_out", "attention.dense"),
 )
 QUERY_NORMS: tuple[str, ...] = ("q_norm", "q_layernorm", "query_layernorm", "norm_q", "query_norm", "ln_q", "q_ln")
 KEY_NORMS: tuple[str, ...] = ("k_norm", "k_layernorm", "key_layernorm", "norm_k", "key_norm", "ln_k", "k_ln")
@@ -56,6 +58,7 @@ HEAD_DIMS: tuple[str, ...] = ("head_dim", "d_kv", "attention_head_size", "kv_cha
 HEAD_COUNTS: tuple[str, ...] = (
     *("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads", "decoder_attention_heads"),
     *("attention_heads", "attention_head_dim", "num_heads_per_layer"),
+    *("num_encoder_attention_heads", "num_decoder_attention_heads"),
 )
 
 
@@ -66,7 +69,7 @@ def find_attentions(names: Names) -> Iterator[Attention]:
         yield from _fused(names, prefix)
 
 
-def _output(names: Names, prefix: str) -> str | None:
+def find_output(names: Names, prefix: str) -> str | None:
     """Find the output projection beside, or one or two levels above, the query projection."""
     for scope in (prefix, parent_of(prefix), parent_of(parent_of(prefix))):
         found = names.weight(scope, OUTPUTS)
@@ -83,13 +86,12 @@ def head_dims(names: Names, width: int, keys: int) -> Iterator[tuple[str, int]]:
         width: columns of the output projection, all query heads together.
         keys: rows that the head size must divide.
     """
-    seen: set[int] = set()
-    rules = [(key, dim) for key in HEAD_DIMS for dim in names.numbers(key)]
-    rules += [(f"width / {key}", width // n) for key in HEAD_COUNTS for n in names.numbers(key) if width % n == 0]
+    rules = list(names.settings(*HEAD_DIMS).items())
+    counts = names.settings(*HEAD_COUNTS).items()
+    rules += [(f"width / {label}", width // n) for label, n in counts if width % n == 0]
     rules += [("width", width)]
     for reading, dim in rules:
-        if dim > 1 and keys % dim == 0 and dim not in seen:
-            seen.add(dim)
+        if dim > 1 and keys % dim == 0:
             yield reading, dim
 
 
@@ -99,7 +101,7 @@ def _separate(names: Names, prefix: str) -> Iterator[Attention]:
         query, key, value = weights
         if query is None or key is None or value is None:
             continue
-        out = _output(names, prefix)
+        out = find_output(names, prefix)
         if out is None or any(len(names.shapes[name]) != 2 for name in (query, key, value)):
             continue
         for reading, dim in head_dims(names, names.shapes[out][1], names.shapes[key][0]):
@@ -152,7 +154,7 @@ def _per_head(names: Names, prefix: str, heads: int) -> tuple[tuple[str, int], .
 
 def _fused(names: Names, prefix: str) -> Iterator[Attention]:
     weight = names.weight(prefix, FUSED)
-    out = _output(names, prefix) if weight is not None else None
+    out = find_output(names, prefix) if weight is not None else None
     if weight is None or out is None or len(names.shapes[weight]) != 2:
         return
     # GPT-2's Conv1D stores [in, out]; its fused projection is then wider than it is tall.
@@ -181,8 +183,8 @@ def _fused(names: Names, prefix: str) -> Iterator[Attention]:
 def fused_orders(kv: int, rep: int, dim: int) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Return the positions of queries, keys and values in a fused projection, for every order in use.
 
-    "stacked" is [all q | all k | all v]; "grouped" is [q ... q | k | v] for one kv head after the other, which for equal
-    numbers of heads is GPT-NeoX's [q_h | k_h | v_h].
+    "stacked" is [all q | all k | all v]; "grouped" is [q ... q | k | v] for one kv head after the other, which for
+    equal numbers of heads is GPT-NeoX's [q_h | k_h | v_h].
     """
     flat = np.arange((rep + 2) * kv * dim, dtype=np.int64)
     queries = kv * rep * dim

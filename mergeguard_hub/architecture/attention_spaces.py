@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mergeguard_hub.architecture.block import Attention, Candidate
-from mergeguard_hub.architecture.names import Names, template_of
+from mergeguard_hub.architecture.block import Attention, Candidate, Part
+from mergeguard_hub.architecture.names import Names, join, template_of
 from mergeguard_hub.architecture.space import CLAIMS, Claim, Port, Positions, Space
 
 LINEAR: frozenset[Claim] = frozenset(CLAIMS)
@@ -21,16 +21,16 @@ ROTARY_FRACTIONS: tuple[str, ...] = ("partial_rotary_factor", "rotary_pct", "rot
 
 def rotary_pairs(names: Names, dim: int) -> Iterator[tuple[str, Positions]]:
     """Yield (reading, pairs [n, 2]) for every way in which rotary embeddings may pair the dimensions of a head."""
-    widths: dict[int, str] = {dim: "all"}
-    for config in names.configs:
+    widths = {"all": dim}
+    for path, config in names.configs_by_path.items():
         for key in ROTARY_FRACTIONS:
             fraction = config.get(key)
             if isinstance(fraction, float) and 0 < fraction < 1 and int(dim * fraction) >= 2:
-                widths.setdefault(int(dim * fraction) // 2 * 2, key)
-    for width in names.numbers("rotary_dim", "qk_rope_head_dim"):
+                widths.setdefault(template_of(join(path, key)), int(dim * fraction) // 2 * 2)
+    for label, width in names.settings("rotary_dim", "qk_rope_head_dim").items():
         if width < dim:
-            widths.setdefault(width, "rotary_dim")
-    for width, rule in widths.items():
+            widths[label] = width // 2 * 2
+    for rule, width in widths.items():
         half = np.arange(width // 2, dtype=np.int64)
         yield f"rotary halves, {rule}", np.stack([half, half + width // 2], 1)
         yield f"rotary neighbours, {rule}", np.stack([2 * half, 2 * half + 1], 1)
@@ -39,12 +39,37 @@ def rotary_pairs(names: Names, dim: int) -> Iterator[tuple[str, Positions]]:
 def query_key_candidates(names: Names, attention: Attention) -> Iterator[tuple[str, list[Space]]]:
     """Yield (reading, spaces) for the queries and keys of one attention: free first, then every rotary pairing."""
     dim = attention.key.positions.shape[-1]
+    if attention.rotary_query is not None and attention.rotary_key is not None:
+        yield from _with_shared_rotary_key(attention, attention.rotary_query, attention.rotary_key)
+        return
     yield "free", _query_key(names, attention, np.arange(dim, dtype=np.int64), None)
     if dim % 2 == 0:
         for reading, pairs in rotary_pairs(names, dim):
             rest = np.setdiff1d(np.arange(dim, dtype=np.int64), pairs)
             spaces = _query_key(names, attention, np.sort(pairs.ravel()), pairs)
             yield reading, spaces + (_query_key(names, attention, rest, None, "pass") if rest.size else [])
+
+
+def _with_shared_rotary_key(attention: Attention, query: Part, key: Part) -> Iterator[tuple[str, list[Space]]]:
+    """Plain dimensions are free in every head; the rotary ones turn all heads' queries with the one shared key."""
+    plain = [
+        Space(
+            f"{attention.prefix}/keys.{head}",
+            "query_key",
+            rows.size,
+            tuple(attention.key.ports(rows[:, None], scale=1) + attention.query.ports(meets.T.copy(), scale=-1)),
+            LINEAR,
+        )
+        for head, (rows, meets) in enumerate(zip(attention.key.positions, attention.query.positions, strict=True))
+    ]
+    size = key.positions.shape[-1]
+    turned = query.positions.reshape(-1, size).T.copy()
+    ports = tuple(key.ports(key.positions[0][:, None], scale=1) + query.ports(turned, scale=-1))
+    half = np.arange(size // 2, dtype=np.int64)
+    pairings = {"halves": np.stack([half, half + size // 2], 1), "neighbours": np.stack([2 * half, 2 * half + 1], 1)}
+    for reading, pairs in pairings.items():
+        rotary = Space(f"{attention.prefix}/rotary_keys", "query_key", size, ports, LINEAR, pairs)
+        yield f"shared rotary {reading}", [*plain, rotary]
 
 
 def _query_key(
@@ -130,7 +155,8 @@ def head_spaces(names: Names, attention: Attention) -> list[Space]:
     """Key-value heads with their queries, and the query heads that share one key-value head."""
     permute: frozenset[Claim] = frozenset({"permute"})
     kv, rep, _ = attention.query.positions.shape
-    moving = [attention.query, attention.output] + ([attention.gate] if attention.gate is not None else [])
+    extras = [part for part in (attention.gate, attention.rotary_query) if part is not None]
+    moving = [attention.query, attention.output, *extras]
     numbers = np.arange(kv * rep, dtype=np.int64).reshape(kv, rep)
     spaces = []
     if kv > 1:

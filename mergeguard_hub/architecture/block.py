@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 
 from mergeguard_hub.architecture.space import Claim, Port, Positions, Space
 
@@ -43,6 +44,8 @@ class Attention:
         query_gain, key_gain: weight of a norm on queries and keys, if there is one.
         gate: part that gates the attention's output element by element, positions as `output`.
         per_head: (tensor, axis) of one number per query head, such as attention sinks.
+        rotary_query: rotary rows of the queries where they meet a key of their own, positions as `query`.
+        rotary_key: that key's rows, positions [1, rotary_dim]: shared by all heads.
     """
 
     prefix: str
@@ -55,11 +58,14 @@ class Attention:
     key_gain: str | None = None
     gate: Part | None = None
     per_head: tuple[tuple[str, int], ...] = ()
+    rotary_query: Part | None = None
+    rotary_key: Part | None = None
 
     @property
     def weights(self) -> tuple[str, ...]:
         """Names of the weight matrices."""
-        return tuple(dict.fromkeys(part.weight for part in (self.query, self.key, self.value, self.output)))
+        parts = (self.query, self.key, self.value, self.output, self.gate, self.rotary_query, self.rotary_key)
+        return tuple(dict.fromkeys(part.weight for part in parts if part is not None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +108,30 @@ class Candidate:
     group: str
     reading: str
     spaces: tuple[Space, ...]
+
+    def by_kind(self, kind_of: Callable[[str], str | None]) -> dict[str, Candidate]:
+        """Split into one candidate per kind of layer, template -> candidate; none where layers have no kinds.
+
+        Args:
+            kind_of: module prefix -> kind of the layer it lies in.
+        """
+        spaces: dict[str, list[Space]] = {}
+        for space in self.spaces:
+            kind = kind_of(space.prefix)
+            if kind is not None:
+                spaces.setdefault(f"{self.template} [{kind}]", []).append(space)
+        return {place: replace(self, template=place, spaces=tuple(found)) for place, found in spaces.items()}
+
+    @property
+    def signature(self) -> Hashable:
+        """Equal for readings that come to the same spaces."""
+        return tuple(
+            (
+                (space.name, None if space.pairs is None else space.pairs.tobytes(), space.families),
+                *((p.tensor, p.axis, p.positions.shape, p.positions.tobytes(), p.sign, p.scale) for p in space.ports),
+            )
+            for space in self.spaces
+        )
 
     @property
     def claims(self) -> frozenset[Claim]:

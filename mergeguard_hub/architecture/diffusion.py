@@ -28,7 +28,7 @@ def scale_down_diffusion(cls: type[Any], config: Mapping[str, Any]) -> dict[str,
     """
     full = dict(cls.load_config_defaults()) if hasattr(cls, "load_config_defaults") else _defaults(cls)
     full.update(config)
-    small = {}
+    small: dict[str, Any] = {}
     for key, value in full.items():
         if key == "block_out_channels":
             small[key] = list(CHANNELS[: len(value)])

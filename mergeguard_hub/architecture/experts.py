@@ -48,7 +48,8 @@ def _space(names: Names, prefix: str, count: int) -> Space | None:
     ]
     if len(whole) != len(families) or not (whole or ports):
         return None
-    outside = [name for name in names.children[parent_of(prefix)] if not name.startswith(prefix + ".")]
+    beside = names.children[parent_of(prefix)]
+    outside = [name for name in beside if not name.startswith(prefix + ".") and "shared" not in name]
     routers = [Port(name, 0, at) for name in outside if names.shapes[name] and names.shapes[name][0] == count]
     if not routers:
         return None

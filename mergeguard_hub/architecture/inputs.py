@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mergeguard_hub.architecture.names import is_cross_attention
+
 TOKENS = (2, 9)  # batch, length
+CROSS_INPUTS: tuple[str, ...] = ("encoder_hidden_states", "encoder_outputs", "cross_attention_states")
 
 
 def inputs_for(model: Any, declared: set[str]) -> dict[str, Any]:
@@ -54,13 +57,22 @@ def _denoiser(model: Any, declared: set[str], generator: torch.Generator, dtype:
     return found
 
 
+def _width_of_cross_attention(model: Any) -> int:
+    """Return how wide the states are that cross-attentions read, 0 for a model without any."""
+    for name, parameter in model.named_parameters():
+        if is_cross_attention(name) and parameter.ndim == 2 and any(mark in name for mark in ("k_proj", "key")):
+            return int(parameter.shape[1])
+    return 0
+
+
 def _transformer(model: Any, declared: set[str], generator: torch.Generator, dtype: torch.dtype) -> dict[str, Any]:
     config = model.config
     text = getattr(config, "text_config", None) or config
     found: dict[str, Any] = {}
     if model.main_input_name == "input_ids" or "input_ids" in declared:
         vocabulary = getattr(text, "vocab_size", 64)
-        found["input_ids"] = torch.randint(4, vocabulary, TOKENS, generator=generator)
+        batch = TOKENS[0] * (getattr(text, "num_codebooks", None) or 1)
+        found["input_ids"] = torch.randint(4, vocabulary, (batch, TOKENS[1]), generator=generator)
         end = getattr(text, "eos_token_id", None)
         if isinstance(end, int) and getattr(config, "model_type", "").startswith("clip"):
             # CLIP pools at the end token; 2 is its mark for old checkpoints that pool at the highest token instead.
@@ -70,6 +82,11 @@ def _transformer(model: Any, declared: set[str], generator: torch.Generator, dty
         size, channels = vision.image_size, getattr(vision, "num_channels", 3)
         height, width = (size, size) if isinstance(size, int) else size
         found["pixel_values"] = _normal((2, channels, height, width), generator, dtype)
+    width = 0 if "decoder_input_ids" in declared else _width_of_cross_attention(model)
+    read = next((key for key in CROSS_INPUTS if key in declared), None)
+    if width and read is not None:
+        states = _normal((2, 5, width), generator, dtype)
+        found[read] = (states,) if read == "encoder_outputs" else states
     if "decoder_input_ids" in declared and getattr(config, "is_encoder_decoder", False):
         found["decoder_input_ids"] = torch.randint(4, getattr(text, "vocab_size", 64), TOKENS, generator=generator)
     if "use_cache" in declared:

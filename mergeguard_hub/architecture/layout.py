@@ -37,24 +37,34 @@ def lay_out(names: Names, proof: Proof) -> Layout:
     proposal = propose(names, axes=proof.axes)
     refused = dict(proof.refused)
     spaces: list[Space] = []
-    readings: set[tuple[str, str]] = set()
-    for candidate in proposal.candidates:
-        place = candidate.template, candidate.group
-        proved = proof.proved.get(place)
-        if proved is None:
-            refused.setdefault(place, "the scaled-down instance has no such place; were these weights renamed?")
-            continue
-        if proved.reading != candidate.reading:
-            continue
-        strange = _unseen(names, candidate, proof)
-        if strange is not None:
-            refused[place] = f"{strange} does not exist in the scaled-down instance, so nothing is known about it"
-            continue
-        spaces += [space.limited_to(proved.claims) for space in candidate.spaces if space.claims & proved.claims]
-        readings.add((candidate.template, candidate.reading))
-    attentions = [a for a in proposal.attentions if (template_of(a.prefix), a.reading) in readings]
-    mlps = [m for m in proposal.mlps if (template_of(m.prefix), m.reading) in readings]
+    used: set[tuple[str, str]] = set()
+    for whole in proposal.candidates:
+        for candidate in _placed(whole, names, proof):
+            place = candidate.template, candidate.group
+            if place not in proof.proved:
+                refused.setdefault(place, "the scaled-down instance has no such place; were these weights renamed?")
+                continue
+            claims = proof.proved[place].claims
+            if proof.proved[place].reading != candidate.reading:
+                continue
+            strange = _unseen(names, candidate, proof)
+            if strange is not None:
+                refused[place] = f"{strange} does not exist in the scaled-down instance, so nothing is known about it"
+                continue
+            spaces += [space.limited_to(claims) for space in candidate.spaces if space.claims & claims]
+            used |= {(space.prefix, candidate.reading) for space in candidate.spaces}
+    attentions = [attention for attention in proposal.attentions if (attention.prefix, attention.reading) in used]
+    mlps = [mlp for mlp in proposal.mlps if (mlp.prefix, mlp.reading) in used]
     return Layout(tuple(spaces), tuple(attentions), tuple(mlps), refused)
+
+
+def _placed(candidate: Candidate, names: Names, proof: Proof) -> list[Candidate]:
+    """Return the candidate, or its parts by kind of layer where only those were proved."""
+    if (candidate.template, candidate.group) in proof.proved:
+        return [candidate]
+    parts = candidate.by_kind(names.layer_kind)
+    proved = [part for place, part in parts.items() if (place, candidate.group) in proof.proved]
+    return proved or [candidate]
 
 
 def _unseen(names: Names, candidate: Candidate, proof: Proof) -> str | None:

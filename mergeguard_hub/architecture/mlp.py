@@ -25,6 +25,8 @@ GATED: tuple[tuple[str, str, str], ...] = (
     ("gate", "up", "down"),
     ("linear_fc1_gate", "linear_fc1_up", "linear_fc2"),
     ("ffn_gate", "ffn_up", "ffn_down"),
+    ("w_in.w_0", "w_in.w_1", "w_out"),
+    ("wi.0", "wi.1", "wo"),
 )
 PAIRED: tuple[tuple[str, str], ...] = (
     ("gate_up_proj", "down_proj"),
@@ -46,6 +48,9 @@ PAIRED: tuple[tuple[str, str], ...] = (
     ("w12", "w3"),
     ("w_in", "w_out"),
     ("mlp.0", "mlp.2"),
+    ("ffn.0", "ffn.2"),
+    ("feed_forward.0", "feed_forward.2"),
+    ("intermediate", "output"),
     ("proj_in", "proj_out"),
 )
 UNITS: frozenset[Claim] = frozenset({"permute", "sign", "scale"})

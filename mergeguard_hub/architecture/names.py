@@ -10,6 +10,14 @@ from typing import Any
 
 _INDEX = re.compile(r"(?<=\.)\d+(?=\.|$)|^\d+(?=\.)")
 Shape = tuple[int, ...]
+CROSS: tuple[str, ...] = ("crossattention", "cross_attn", "encoder_attn", "encdecattention", "cross_attention")
+LAYER_LISTS: tuple[str, ...] = (
+    "layer_types",
+    "layers_block_type",
+    "block_types",
+    "attention_layers",
+    "mlp_layer_types",
+)
 
 
 def template_of(name: str) -> str:
@@ -24,6 +32,12 @@ def template_of(name: str) -> str:
 def parent_of(name: str) -> str:
     """Return the dotted name without its last part, "" at the root."""
     return name.rpartition(".")[0]
+
+
+def is_cross_attention(name: str) -> bool:
+    """Whether a module or tensor, by its name, belongs to an attention whose keys and values read another stream."""
+    lowered = name.lower()
+    return any(mark in lowered for mark in CROSS)
 
 
 def join(*parts: str) -> str:
@@ -100,5 +114,33 @@ class Names:
 
     def numbers(self, *keys: str) -> tuple[int, ...]:
         """Return every positive integer found under one of the keys in any configuration, without repeats."""
-        values = (config.get(key) for key in keys for config in self.configs)
-        return tuple(dict.fromkeys(v for v in values if isinstance(v, int) and not isinstance(v, bool) and v > 0))
+        return tuple(dict.fromkeys(self.settings(*keys).values()))
+
+    def settings(self, *keys: str) -> dict[str, int]:
+        """Return label -> positive integer for the keys in every configuration.
+
+        A label is the key's path with layer numbers starred, so it means the same at any size. Every label is kept,
+        also where two of them happen to have the same value.
+        """
+        found: dict[str, int] = {}
+        for key in keys:
+            for path, config in self.configs_by_path.items():
+                value = config.get(key)
+                if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+                    found.setdefault(template_of(join(path, key)), value)
+        return found
+
+    @cached_property
+    def layer_kinds(self) -> tuple[str, ...]:
+        """What the configuration calls each layer, where it lists them by kind and there is more than one."""
+        for config in self.configs:
+            for key in LAYER_LISTS:
+                kinds = config.get(key)
+                if isinstance(kinds, (list, tuple)) and len(set(map(str, kinds))) > 1:
+                    return tuple(str(kind) for kind in kinds)
+        return ()
+
+    def layer_kind(self, name: str) -> str | None:
+        """Return the kind of the layer that a tensor or module belongs to, if layers have kinds."""
+        number = next((int(part) for part in name.split(".") if part.isdigit()), None)
+        return self.layer_kinds[number] if number is not None and number < len(self.layer_kinds) else None

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mergeguard_hub.architecture.attention import find_attentions
+from mergeguard_hub.architecture.attention_latent import find_latent_attentions
 from mergeguard_hub.architecture.attention_spaces import attention_candidates
 from mergeguard_hub.architecture.block import Attention, Candidate, Mlp
 from mergeguard_hub.architecture.channels import channel_candidates
 from mergeguard_hub.architecture.experts import expert_candidates
 from mergeguard_hub.architecture.mlp import find_mlps, mlp_candidates
-from mergeguard_hub.architecture.names import Names
+from mergeguard_hub.architecture.names import Names, is_cross_attention
 from mergeguard_hub.architecture.norm import norm_candidates
 from mergeguard_hub.architecture.residual import Axes, hidden_sizes, residual_axes, residual_candidates
 
@@ -41,7 +42,7 @@ def propose(names: Names, *, axes: Mapping[str, Axes] | None = None) -> Proposal
         instead
             of lengths.
     """
-    attentions, mlps = list(find_attentions(names)), list(find_mlps(names))
+    attentions, mlps = [*find_attentions(names), *find_latent_attentions(names)], list(find_mlps(names))
     candidates = attention_candidates(names, attentions) + mlp_candidates(names, mlps)
     candidates += channel_candidates(names) + expert_candidates(names)
     if axes is None:
@@ -50,10 +51,18 @@ def propose(names: Names, *, axes: Mapping[str, Axes] | None = None) -> Proposal
         taken = frozenset((port.tensor, port.axis) for space in inside for port in space.ports)
         found = {label: residual_axes(names, size, taken) for label, size in hidden_sizes(names).items()}
         axes = {label: at for label, at in found.items() if at}
-    candidates += residual_candidates(names, axes)
-    matrices = frozenset(name for attention in attentions for name in attention.weights)
-    candidates += norm_candidates(names, axes, matrices, _writes(names, attentions, mlps))
+    cross = _cross_reads(names, attentions)
+    candidates += residual_candidates(names, axes, cross)
+    candidates += norm_candidates(names, axes, attentions, cross, _writes(names, attentions, mlps))
     return Proposal(tuple(candidates), tuple(attentions), tuple(mlps), axes)
+
+
+def _cross_reads(names: Names, attentions: list[Attention]) -> frozenset[tuple[str, int]]:
+    """Axes through which cross-attentions read their keys and values."""
+    crossing = [attention for attention in attentions if is_cross_attention(attention.prefix)]
+    parts = [part for attention in crossing for part in (attention.key, attention.value)]
+    queries = {attention.query.weight for attention in crossing}
+    return frozenset((part.weight, 1 - part.axis) for part in parts if part.weight not in queries)
 
 
 def _writes(names: Names, attentions: list[Attention], mlps: list[Mlp]) -> frozenset[tuple[str, int]]:

@@ -56,8 +56,15 @@ def residual_axes(names: Names, size: int, taken: Taken) -> dict[str, tuple[int,
     return found
 
 
-def residual_candidates(names: Names, towers: Mapping[str, Axes]) -> list[Candidate]:
-    """Return one candidate per tower, given each tower's residual axes by tensor template."""
+def residual_candidates(names: Names, towers: Mapping[str, Axes], cross: Taken) -> list[Candidate]:
+    """Return the readings of every tower.
+
+    Args:
+        names: names, shapes and configuration.
+        towers: tower label -> residual axes by tensor template.
+        cross: (tensor, axis) through which cross-attentions read their keys and values: another tower's stream, or one
+            that is given from outside.
+    """
     found = []
     for label, axes in towers.items():
         size = hidden_size(names, label)
@@ -65,16 +72,21 @@ def residual_candidates(names: Names, towers: Mapping[str, Axes]) -> list[Candid
             Port(name, axis, np.arange(size, dtype=np.int64)[:, None], sign=_signed(names, name, size))
             for name in names.shapes
             for axis in axes.get(template_of(name), ())
-            if names.shapes[name][axis] == size
+            if axis < len(names.shapes[name]) and names.shapes[name][axis] == size
         ]
-        if len(ports) > 2:
-            space = Space(f"{label}/residual", "residual", size, tuple(ports), frozenset({"permute", "sign"}))
-            found.append(Candidate(label, "residual", "every axis of that size", (space,)))
+        inside = [port for port in ports if (port.tensor, port.axis) not in cross]
+        readings = {"every axis of that size": ports}
+        if len(inside) < len(ports):
+            readings["every axis of that size but what cross-attentions read"] = inside
+        for reading, reached in readings.items():
+            if len(reached) > 2:
+                space = Space(f"{label}/residual", "residual", size, tuple(reached), frozenset({"permute", "sign"}))
+                found.append(Candidate(label, "residual", reading, (space,)))
     return found
 
 
 def _signed(names: Names, name: str, size: int) -> bool:
-    """Gains multiply the residual stream element by element and keep their sign; writers, readers and biases take it."""
+    """Gains multiply the residual stream element by element and keep their sign; all else takes the stream's sign."""
     if int(np.prod(names.shapes[name])) != size:
         return True
     owner = parent_of(name).rpartition(".")[2].lower()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mergeguard_hub.architecture.action import Floats, Monomial
+from mergeguard_hub.architecture.action import Monomial
 from mergeguard_hub.architecture.space import Space
+from mergeguard_hub.architecture.steps import Floats
 
 
 def quarter_turns(space: Space, turns: NDArray[np.int64], scales: Floats) -> Monomial:

@@ -86,6 +86,11 @@ class Space:
         return replace(self, claims=self.claims & claims)
 
     @property
+    def prefix(self) -> str:
+        """Prefix of the module that the units belong to."""
+        return self.name.partition("/")[0]
+
+    @property
     def tensors(self) -> tuple[str, ...]:
         """Names of all tensors the space reaches."""
         family = [name for names in self.families for name in names]

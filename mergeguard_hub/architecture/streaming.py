@@ -1,59 +1,121 @@
-"""A tensor as it will be stored, piece by piece, so that memory stays small whatever its size."""
+"""A tensor as it will be stored, piece by piece, so that memory stays small whatever its size.
+
+A piece is small enough for the processor's cache: it is gathered, multiplied, written and hashed without going through
+main memory in between.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mergeguard_hub.architecture.action import Gather, Plan
+from mergeguard_hub.architecture.action import Plan, working_dtype
+from mergeguard_hub.architecture.steps import Gather, Step, closed_ranges, restricted
 
-_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+PIECE_BYTES = 256 << 10  # two such buffers fit into the second-level cache of common processors, our choice
+_MIXED_PIECES = 4  # mixes take pieces that many times larger: a matrix product has to be worth its call
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def stored_pieces(plan: Plan, name: str, tensor: Tensor, *, piece_bytes: int = 4 << 20) -> Iterator[Tensor]:
-    """Yield what will be stored under `name`, as consecutive row-major pieces.
+def stored_pieces(plan: Plan, name: str, tensor: Tensor, *, piece_bytes: int = PIECE_BYTES) -> Iterator[Tensor]:
+    """Yield what will be stored under `name`, as consecutive row-major pieces; together they are `plan.apply`.
 
-    Moves, signs and powers of two run on about `piece_bytes` at a time in the tensor's own dtype; a mix takes the whole
-    tensor. Each piece is only valid until the next one is asked for.
+    Moves, signs and powers of two run in the tensor's own dtype; whatever rounds is computed piece by piece in the
+    working dtype and rounded once. Each piece is only valid until the next one is asked for.
 
     Args:
         plan: the composed recipe.
         name: name in the target.
         tensor: the source tensor, `plan.source.get(name, name)`, read-only.
-        piece_bytes: size to aim at.
+        piece_bytes: size to aim at; one row of the last axis, or the heads that a mix joins, may be larger.
     """
-    axes = plan.axes_of(name)
-    moves = {axis: todo[0] for axis, todo in axes.items() if len(todo) == 1 and isinstance(todo[0], Gather)}
-    if not axes:
+    axes = {axis: [step for step in todo if not step.idle] for axis, todo in plan.axes_of(name).items()}
+    axes = {axis: todo for axis, todo in axes.items() if todo}
+    moves = {axis: step for axis, (step, *more) in axes.items() if isinstance(step, Gather) and not more}
+    tensor = tensor.contiguous()
+    if not axes or tensor.numel() == 0:
         yield tensor
-    elif len(moves) == len(axes) and not plan.rounds(name):
-        yield from _moved_pieces(moves, tensor, piece_bytes)
+    elif len(moves) == len(axes):
+        yield from _moved(moves, tensor, piece_bytes)
     else:
-        yield plan.apply(name, tensor)
+        yield from _mixed(axes, tensor, piece_bytes * _MIXED_PIECES)
 
 
-def _moved_pieces(moves: dict[int, Gather], tensor: Tensor, piece_bytes: int) -> Iterator[Tensor]:
-    """Gather rows, then every other axis, on integer views: numpy moves 16-bit integers faster than torch moves
-    bfloat16.
-    """
-    dtype, integer = tensor.dtype, _INTEGERS[tensor.element_size()]
-    source = tensor.view(integer).numpy()
-    factors = {
-        axis: torch.from_numpy(move.factor).to(dtype).view([-1 if a == axis else 1 for a in range(tensor.ndim)])
-        for axis, move in moves.items()
-        if not np.all(move.factor == 1.0)
-    }
-    others = [(axis, move.index) for axis, move in moves.items() if axis > 0]
-    rows = max(1, piece_bytes // max(1, tensor[:1].numel() * tensor.element_size()))
-    for start in range(0, tensor.shape[0], rows):
-        stop = min(start + rows, tensor.shape[0])
-        piece = source[start:stop] if 0 not in moves else source.take(moves[0].index[start:stop], axis=0, mode="clip")
-        for axis, index in others:
-            piece = piece.take(index, axis=axis, mode="clip")
-        stored = torch.from_numpy(np.ascontiguousarray(piece)).view(dtype)
-        for axis, factor in factors.items():
-            stored *= factor[start:stop] if axis == 0 else factor
-        yield stored
+def _moved(moves: Mapping[int, Gather], tensor: Tensor, piece_bytes: int) -> Iterator[Tensor]:
+    """Gather on integer views, which numpy moves faster than torch, then multiply by the factors axis by axis."""
+    exact = all(move.exact for move in moves.values())
+    dtype, work = tensor.dtype, tensor.dtype if exact else working_dtype(tensor.dtype)
+    source = tensor.view(_INTEGERS[tensor.itemsize]).numpy()
+    index = {axis: move.index for axis, move in moves.items() if move.moves}
+    factors = {axis: torch.from_numpy(move.factor).to(work) for axis, move in moves.items() if move.scales}
+    cut = _cut_axis(tensor, piece_bytes)
+    rows = max(1, min(tensor.shape[cut], piece_bytes // max(1, tensor.itemsize * tensor.shape[cut + 1 :].numel())))
+    shape = (rows, *tensor.shape[cut + 1 :])
+    buffers = np.empty(shape, source.dtype), np.empty(shape, source.dtype)
+    wide = None if work == dtype else torch.empty(shape, dtype=work)
+    for lead in np.ndindex(tensor.shape[:cut]):
+        block = source[tuple(index[axis][i] if axis in index else i for axis, i in enumerate(lead))]
+        for start in range(0, tensor.shape[cut], rows):
+            at = (*lead, slice(start, min(start + rows, tensor.shape[cut])))
+            moved, into = _gather(index, block, cut, at[-1], buffers)
+            parts = [_shaped(factor, axis, at, tensor.ndim) for axis, factor in factors.items()]
+            yield _multiply(torch.from_numpy(moved).view(dtype), parts, torch.from_numpy(into).view(dtype), wide)
+
+
+def _cut_axis(tensor: Tensor, piece_bytes: int) -> int:
+    """Return the first axis along which a tensor is cut, so that one entry of it is no larger than a piece."""
+    for axis in range(tensor.ndim):
+        if tensor.shape[axis + 1 :].numel() * tensor.itemsize <= piece_bytes:
+            return axis
+    return tensor.ndim - 1
+
+
+def _gather(
+    index: Mapping[int, np.ndarray], block: np.ndarray, cut: int, rows: slice, buffers: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the gathered rows of a block, a view of it or one of the buffers, and a buffer that may be overwritten."""
+    count = rows.stop - rows.start
+    piece, into, other = block[rows], buffers[0][:count], buffers[1][:count]
+    if cut in index:
+        piece = np.take(block, index[cut][rows], axis=0, out=into, mode="clip")
+        into, other = other, into
+    for axis in (axis for axis in index if axis > cut):
+        piece = np.take(piece, index[axis], axis=axis - cut, out=into, mode="clip")
+        into, other = other, into
+    return piece, into
+
+
+def _shaped(factor: Tensor, axis: int, at: tuple[int | slice, ...], ndim: int) -> Tensor:
+    """Return the factors of one piece in a shape that multiplies it; `at` is where it lies on the leading axes."""
+    if axis < len(at):
+        factor = factor[at[axis]]
+    return factor.view(-1, *[1] * (ndim - 1 - axis)) if factor.ndim else factor
+
+
+def _multiply(piece: Tensor, factors: list[Tensor], into: Tensor, wide: Tensor | None) -> Tensor:
+    """Multiply by all factors in turn; in the working dtype where there is a buffer for it, rounding once."""
+    if wide is None:
+        for factor in factors:
+            piece = torch.mul(piece, factor, out=into)
+        return piece
+    result = wide[: len(piece)].copy_(piece)
+    for factor in factors:
+        result.mul_(factor)
+    return into.copy_(result)
+
+
+def _mixed(axes: Mapping[int, list[Step]], tensor: Tensor, piece_bytes: int) -> Iterator[Tensor]:
+    """Compute whole heads at a time, from the rows of the source that they depend on."""
+    work = working_dtype(tensor.dtype)
+    row_bytes = max(1, work.itemsize * tensor[:1].numel())
+    for start, stop in closed_ranges(axes.get(0, []), tensor.shape[0], max(1, piece_bytes // row_bytes)):
+        rows, first = restricted(axes.get(0, []), np.arange(start, stop, dtype=np.int64))
+        piece = tensor[torch.from_numpy(rows)] if 0 in axes else tensor[start:stop]
+        result = piece.to(work)
+        for axis, todo in axes.items():
+            for step in first if axis == 0 else todo:
+                result = step.apply(result, axis)
+        yield result.to(tensor.dtype)

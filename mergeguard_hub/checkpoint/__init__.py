@@ -6,17 +6,20 @@ with its old header and puts every tensor at its old offset.
 
 from __future__ import annotations
 
-from mergeguard_hub.checkpoint.digest import combine_digests, stored_digest, tensor_digest
+from mergeguard_hub.checkpoint.digest import TensorDigest, combine_digests, stored_digest, tensor_digest
 from mergeguard_hub.checkpoint.entry import TensorEntry
 from mergeguard_hub.checkpoint.finite import has_nonfinite
 from mergeguard_hub.checkpoint.folder import Checkpoint
 from mergeguard_hub.checkpoint.pipeline import open_folder, pipeline_files
+from mergeguard_hub.checkpoint.slot import Slot
 from mergeguard_hub.checkpoint.staged import StagedFolder
 from mergeguard_hub.checkpoint.tensor_bytes import tensor_bytes
 
 __all__ = [
     "Checkpoint",
+    "Slot",
     "StagedFolder",
+    "TensorDigest",
     "TensorEntry",
     "combine_digests",
     "has_nonfinite",

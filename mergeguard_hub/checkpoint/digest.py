@@ -20,11 +20,37 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 16 << 20  # between chunks a keyboard interrupt gets through
 
 
-def tensor_digest(name: str, dtype: str, shape: Sequence[int], data: Buffer) -> str:
-    """Return the SHA-256 of one tensor: 64 hex digits over name, dtype, shape and bytes.
+class TensorDigest:
+    """The SHA-256 of one tensor over its name, dtype, shape and bytes, which may come in pieces.
 
     Name, dtype and shape go in as JSON text behind its own length, so no two tensors share an encoding. The lock of
-    the interpreter is released meanwhile: threads run in parallel.
+    the interpreter is released while bytes are hashed: threads run in parallel.
+    """
+
+    def __init__(self, name: str, dtype: str, shape: Sequence[int]) -> None:
+        """Start with no bytes.
+
+        Args:
+            name: name in the checkpoint.
+            dtype: safetensors code, for example "BF16".
+            shape: sizes of the dimensions.
+        """
+        label = json.dumps([name, dtype, [int(size) for size in shape]], separators=(",", ":")).encode("ascii")
+        self._state = hashlib.sha256(b"mergeguard tensor v1\0" + len(label).to_bytes(8, "little") + label)
+
+    def update(self, data: Buffer) -> None:
+        """Add the next bytes, in row-major, little-endian order; any contiguous buffer."""
+        with flat_view(data) as flat:
+            for start in range(0, len(flat), _CHUNK_BYTES):
+                self._state.update(flat[start : start + _CHUNK_BYTES])
+
+    def hexdigest(self) -> str:
+        """Return the digest of what was added so far, 64 hex digits."""
+        return self._state.hexdigest()
+
+
+def tensor_digest(name: str, dtype: str, shape: Sequence[int], data: Buffer) -> str:
+    """Return the `TensorDigest` of a tensor whose bytes are all at hand, 64 hex digits.
 
     Args:
         name: name in the checkpoint.
@@ -32,12 +58,9 @@ def tensor_digest(name: str, dtype: str, shape: Sequence[int], data: Buffer) -> 
         shape: sizes of the dimensions.
         data: the tensor's bytes in row-major, little-endian order; any contiguous buffer.
     """
-    label = json.dumps([name, dtype, [int(size) for size in shape]], separators=(",", ":")).encode("ascii")
-    state = hashlib.sha256(b"mergeguard tensor v1\0" + len(label).to_bytes(8, "little") + label)
-    with flat_view(data) as flat:
-        for start in range(0, len(flat), _CHUNK_BYTES):
-            state.update(flat[start : start + _CHUNK_BYTES])
-    return state.hexdigest()
+    digest = TensorDigest(name, dtype, shape)
+    digest.update(data)
+    return digest.hexdigest()
 
 
 def stored_digest(root: Path, entry: TensorEntry) -> str:

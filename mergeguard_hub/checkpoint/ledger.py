@@ -16,6 +16,7 @@ class Ledger:
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], TensorEntry] = {}  # by subfolder and name
         self._missing: dict[tuple[str, str], int] = {}  # bytes
+        self._files: dict[tuple[str, str], int] = {}  # bytes, by subfolder and file
         self._lock = threading.Lock()
 
     def add(self, checkpoint: Checkpoint, subfolder: str) -> None:
@@ -24,6 +25,8 @@ class Ledger:
             for entry in checkpoint.entries.values():
                 self._entries[subfolder, entry.name] = entry
                 self._missing[subfolder, entry.name] = entry.nbytes
+                file = subfolder, entry.file
+                self._files[file] = self._files.get(file, 0) + entry.nbytes
 
     def require(self, entry: TensorEntry, subfolder: str) -> None:
         """Refuse a tensor that is not expected, or not there.
@@ -41,10 +44,12 @@ class Ledger:
                 "Use the entries of the checkpoint that was allocated."
             )
 
-    def count(self, entry: TensorEntry, subfolder: str, nbytes: int) -> None:
-        """Note that so many bytes of a tensor were written."""
+    def count(self, entry: TensorEntry, subfolder: str, nbytes: int) -> bool:
+        """Note that so many bytes of a tensor were written, and return whether its file is full now."""
         with self._lock:
             self._missing[subfolder, entry.name] -= nbytes
+            self._files[subfolder, entry.file] -= nbytes
+            return nbytes > 0 and self._files[subfolder, entry.file] == 0
 
     def require_complete(self) -> None:
         """Refuse to finish while a tensor lacks bytes.

@@ -9,22 +9,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from mergeguard_hub.checkpoint.early_sync import EarlySync
 from mergeguard_hub.checkpoint.entry import TensorEntry
 from mergeguard_hub.checkpoint.folder import Checkpoint
 from mergeguard_hub.checkpoint.ledger import Ledger
 from mergeguard_hub.checkpoint.paths import inside
+from mergeguard_hub.checkpoint.slot import Slot
 from mergeguard_hub.checkpoint.staging import make_parents, make_staging, remove_staging
 from mergeguard_hub.checkpoint.storage import (
-    copy_range,
     create_like,
     open_source,
-    opened,
     require_space,
     sync,
     sync_tree,
     target_errors,
     whole,
-    write_at,
 )
 from mergeguard_hub.checkpoint.swap import carry_over, swap
 from mergeguard_hub.checkpoint.target import check_target
@@ -65,6 +64,7 @@ class StagedFolder:
         self._ledger = Ledger()
         self._weight_files: set[str] = set()
         self._descriptor: int | None = None
+        self._early = EarlySync()
 
     def __enter__(self) -> StagedFolder:
         with target_errors(self.target, 0):
@@ -122,17 +122,7 @@ class StagedFolder:
             CheckpointError: if the tensor was not allocated, or the bytes reach beyond it.
             TargetError: if the disk is full or fails.
         """
-        path = self._allocated(entry, subfolder)
-        with memoryview(data) as view:
-            nbytes = view.nbytes
-            if offset < 0 or offset + nbytes > entry.nbytes:
-                raise CheckpointError(
-                    f"Tensor {entry.name!r} has {entry.nbytes} bytes, bytes {offset} to {offset + nbytes} were to be "
-                    "written. Its shape or dtype has changed: a stage must keep both."
-                )
-            with opened(path, self._place(path), nbytes) as descriptor:
-                write_at(descriptor, view, entry.start + offset)
-        self._ledger.count(entry, subfolder, nbytes)
+        self.written(entry, self.slot(entry, subfolder).write([data], offset=offset), subfolder=subfolder)
 
     def copy_tensor(self, checkpoint: Checkpoint, entry: TensorEntry, subfolder: str = "") -> None:
         """Copy one tensor as it is, inside the kernel where that is possible, else from the mapped file.
@@ -145,20 +135,33 @@ class StagedFolder:
         Raises:
             CheckpointError: as `write`.
         """
-        path = self._allocated(entry, subfolder)
-        data = checkpoint.raw(entry.name)
-        if checkpoint.entries[entry.name] != entry:
-            raise CheckpointError(
-                f"Tensor {entry.name!r} is elsewhere in {checkpoint.root} than in {self.target}. "
-                "Use write with its bytes: only a tensor at the same place can be copied."
-            )
-        with (
-            open_source(checkpoint.root / entry.file) as source,
-            opened(path, self._place(path), entry.nbytes) as descriptor,
-        ):
-            reached = copy_range(source.fileno(), descriptor, entry.start, entry.stop)
-            write_at(descriptor, data[reached - entry.start :], reached)
-        self._ledger.count(entry, subfolder, entry.nbytes)
+        self.written(entry, self.slot(entry, subfolder).copy(checkpoint), subfolder=subfolder)
+
+    def slot(self, entry: TensorEntry, subfolder: str = "") -> Slot:
+        """Return the place of one tensor, for whoever writes it elsewhere, say in another process.
+
+        Args:
+            entry: an entry of a checkpoint given to `allocate`.
+            subfolder: as given to `allocate`.
+
+        Raises:
+            CheckpointError: if the tensor was not allocated.
+        """
+        self._require_open()
+        self._ledger.require(entry, subfolder)
+        path = self.path / self._relative(subfolder, entry.file)
+        return Slot(path, self._place(path), entry)
+
+    def written(self, entry: TensorEntry, nbytes: int, *, subfolder: str = "") -> None:
+        """Note that so many bytes of a tensor were written to its slot; once all of a file are, its sync begins.
+
+        Args:
+            entry: an entry of a checkpoint given to `allocate`.
+            nbytes: as `Slot.write` and `Slot.copy` return it.
+            subfolder: as given to `allocate`.
+        """
+        if self._ledger.count(entry, subfolder, nbytes):
+            self._early.begin(self.path / self._relative(subfolder, entry.file))
 
     def copy_file(self, source: Path, relative: str) -> None:
         """Copy a file as it is; a link is followed.
@@ -198,6 +201,7 @@ class StagedFolder:
             filled = self.target.exists() and any(self.target.iterdir())
             if filled:
                 carry_over(self.target, self.path, self._weight_files)
+            self._early.finish()
             sync_tree(self.path)
             self.path.chmod(self.target.stat().st_mode & 0o7777 if self.target.exists() else self._mode)
             if filled:
@@ -210,6 +214,7 @@ class StagedFolder:
 
     def _close(self) -> None:
         """Remove what is left of the staging folder, then give up its lock."""
+        self._early.close()
         if self._descriptor is not None:
             remove_staging(self.path, self._made)
             os.close(self._descriptor)
@@ -234,8 +239,3 @@ class StagedFolder:
     def _place(self, path: Path) -> Path:
         """Return where a staged file will be, which is what a person knows it by."""
         return self.target / path.relative_to(self.path)
-
-    def _allocated(self, entry: TensorEntry, subfolder: str) -> Path:
-        self._require_open()
-        self._ledger.require(entry, subfolder)
-        return self.path / self._relative(subfolder, entry.file)

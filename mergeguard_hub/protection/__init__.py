@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from mergeguard_hub.protection.channel_permutation import ChannelPermutation
+from mergeguard_hub.protection.expert_permutation import ExpertPermutation
 from mergeguard_hub.protection.head_mix import HeadMix
+from mergeguard_hub.protection.head_permutation import HeadPermutation
 from mergeguard_hub.protection.head_scaling import HeadScaling
 from mergeguard_hub.protection.key import Key
 from mergeguard_hub.protection.norm_absorption import NormAbsorption
-from mergeguard_hub.protection.permutations import ChannelPermutation, ExpertPermutation, HeadPermutation
 from mergeguard_hub.protection.recipe import PRESETS, STAGES, Recipe
 from mergeguard_hub.protection.residual_shuffle import ResidualShuffle
 from mergeguard_hub.protection.stage import Facts, Stage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -11,7 +12,7 @@ from mergeguard_hub.architecture.action import Action, Mix
 from mergeguard_hub.architecture.rotary import rotations
 from mergeguard_hub.architecture.space import Claim, Kind, Space
 from mergeguard_hub.errors import RecipeError
-from mergeguard_hub.protection.draws import draw_moves, log_uniform
+from mergeguard_hub.protection.draws import draw_moves, log_uniform, require_exponent
 from mergeguard_hub.protection.stage import Facts
 from mergeguard_hub.protection.stream import Stream
 
@@ -30,9 +31,10 @@ class HeadMix:
         kind: "exact" signed permutation times powers of two: never rounds. "orthogonal" a Haar-random rotation.
             "invertible" permutation, diagonal and rotation, of condition number at most `max_condition`.
         max_exponent: powers of two of "exact", 2^-n .. 2^n.
-        max_condition: bound for "invertible"; None takes the dtype's: 256 for bfloat16, 16 for float16, 1000 for float32.
-            Factors come after the rotation, so each stored row is rounded relative to its own size and conditioning
-            costs nothing (docs/symmetries.md has the measurement); the bounds keep weights inside the dtype's range.
+        max_condition: bound for "invertible"; None takes the dtype's: 256 for bfloat16, 16 for float16, 1000 for
+            float32. Factors come after the rotation, so each stored row is rounded relative to its own size and
+            conditioning costs nothing (docs/symmetries.md has the measurement); the bounds keep weights inside the
+            dtype's range.
     """
 
     kind: Literal["exact", "orthogonal", "invertible"] = "exact"
@@ -44,10 +46,11 @@ class HeadMix:
     def __post_init__(self) -> None:
         if self.kind not in ("exact", "orthogonal", "invertible"):
             raise RecipeError(f"HeadMix: kind is {self.kind!r}; choose 'exact', 'orthogonal' or 'invertible'.")
-        if not 0 <= self.max_exponent <= 16:
-            raise RecipeError(f"HeadMix: max_exponent is {self.max_exponent}; choose 0 to 16.")
-        if self.max_condition is not None and self.max_condition < 1:
-            raise RecipeError(f"HeadMix: max_condition is {self.max_condition}; a condition number is at least 1.")
+        require_exponent("HeadMix", self.max_exponent)
+        if self.max_condition is not None and not 1 <= self.max_condition < math.inf:
+            raise RecipeError(
+                f"HeadMix: max_condition is {self.max_condition}; a condition number is finite and at least 1."
+            )
 
     @property
     def exact(self) -> bool:

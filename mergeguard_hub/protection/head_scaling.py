@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -24,7 +25,8 @@ class HeadScaling:
     rounding per weight. It does not hide which factor was used: row norms against the base model show it.
 
     Attributes:
-        low, high: range of the factors, both positive.
+        low: smallest factor, positive.
+        high: largest factor.
         distribution: "uniform" as in the paper; "log_uniform" is symmetric about 1 where low * high = 1 (our choice).
     """
 
@@ -35,9 +37,9 @@ class HeadScaling:
     needs: ClassVar[frozenset[Claim]] = frozenset({"scale"})
 
     def __post_init__(self) -> None:
-        if not 0 < self.low <= self.high:
+        if not 0 < self.low <= self.high < math.inf:
             raise RecipeError(
-                f"HeadScaling: the range is {self.low} to {self.high}; it must be positive and ascending."
+                f"HeadScaling: the range is {self.low} to {self.high}; it must be positive, finite and ascending."
             )
         if self.distribution not in ("uniform", "log_uniform"):
             raise RecipeError(f"HeadScaling: distribution is {self.distribution!r}; choose 'uniform' or 'log_uniform'.")

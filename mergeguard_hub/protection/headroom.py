@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mergeguard_hub.architecture.names import template_of
@@ -16,7 +17,7 @@ STAGES_PER_TENSOR = (
     3  # at most this many stages scale one tensor: units or heads, norm absorption, and one more by hand
 )
 MOST = 16  # stages take no larger exponent
-_PIECE = 1 << 20  # elements at a time, which stay in the cache
+_PIECE_BYTES = 256 << 10  # read at a time: the reductions after the first find it in the cache, our choice
 
 # dtype -> (integer view, bits of the mantissa, largest exponent field of a finite number)
 _FORMATS: dict[torch.dtype, tuple[type[np.unsignedinteger], int, int]] = {
@@ -43,22 +44,36 @@ class Magnitudes:
 def measure(tensor: Tensor) -> Magnitudes:
     """Read a floating-point tensor once, in O(1 MB) of memory.
 
+    The bits of a floating-point number without its sign are ordered as its magnitude is, so both extremes are those of
+    integers: signed for positive numbers, unsigned for negative ones.
+
     Args:
         tensor: any shape; float64, float32, float16 or bfloat16.
     """
     unsigned, mantissa, highest = _FORMATS[tensor.dtype]
-    integers = tensor.reshape(-1).view({2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()])
-    bits = integers.numpy().view(unsigned)
-    top = unsigned(1 << (8 * bits.itemsize - 1))
-    smallest, largest = int(top), 0
-    for start in range(0, bits.size, _PIECE):
-        magnitude = bits[start : start + _PIECE] & ~top
-        largest = max(largest, int(magnitude.max()))
-        magnitude -= unsigned(1)  # zero wraps to the largest value and so does not count as the smallest
-        smallest = min(smallest, int(magnitude.min()) + 1)
+    integers = tensor.reshape(-1).view({2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.itemsize])
+    bits = integers.numpy()
+    sign = 1 << (8 * bits.itemsize - 1)
+    smallest, largest = sign, 0
+    for start in range(0, bits.size, _PIECE_BYTES // bits.itemsize):
+        low, high = _extremes(bits[start : start + _PIECE_BYTES // bits.itemsize], unsigned, sign)
+        smallest, largest = min(smallest, low), max(largest, high)
     if largest >> mantissa > highest:
         return Magnitudes(False, 0)
     return Magnitudes(True, max(0, min((smallest >> mantissa) - 1, highest - (largest >> mantissa))))
+
+
+def _extremes(bits: NDArray[np.signedinteger], unsigned: type[np.unsignedinteger], sign: int) -> tuple[int, int]:
+    """Return the smallest magnitude that is not zero, `sign` if there is none, and the largest, as integers."""
+    same = bits.view(unsigned)
+    top, bottom, last, first = int(bits.max()), int(bits.min()), int(same.max()), int(same.min())
+    low = min(first if top >= 0 else sign, bottom + sign if bottom < 0 else sign)
+    high = max(top, last - sign)
+    if low == 0:
+        magnitude = same & unsigned(sign - 1)
+        magnitude -= unsigned(1)  # zero wraps to the largest value and so does not count as the smallest
+        low = min(sign, int(magnitude.min()) + 1)
+    return low, high
 
 
 def scale_bounds(spaces: Iterable[Space], headroom: Mapping[str, int]) -> dict[str, int]:

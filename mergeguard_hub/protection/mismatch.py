@@ -24,13 +24,14 @@ def mismatch(space: Space, *, read: Reader, read_base: Reader) -> NDArray[np.int
 
     Args:
         space: the hidden units, of size n.
-        read, read_base: tensor name -> weights of the fine-tuned and of the base model.
+        read: tensor name -> weights of the fine-tuned model.
+        read_base: the same of the base model.
 
     Returns:
         [n]; unit i of the release is unit `result[i]` of the original.
 
     Raises:
-        BaseModelError: the base model's tensor has another shape.
+        BaseModelError: the base model's tensor has another shape, or holds NaN or infinite values.
     """
     products = torch.zeros(space.size, space.size, dtype=torch.float32)
     for port in space.ports:
@@ -45,4 +46,9 @@ def mismatch(space: Space, *, read: Reader, read_base: Reader) -> NDArray[np.int
             t.index_select(port.axis, at).movedim(port.axis, 0).reshape(space.size, -1).float() for t in (base, ours)
         ]
         products += rows[0] @ rows[1].T
+    if not bool(torch.isfinite(products).all()):
+        raise BaseModelError(
+            f"the weights of {space.name} and those of the base model have no finite product; the base model holds NaN "
+            "or infinite values. Download it again."
+        )
     return np.asarray(linear_sum_assignment(products.numpy())[1], dtype=np.int64)

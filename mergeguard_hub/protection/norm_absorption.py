@@ -7,8 +7,7 @@ from typing import ClassVar
 
 from mergeguard_hub.architecture.action import Monomial
 from mergeguard_hub.architecture.space import Claim, Kind, Space
-from mergeguard_hub.errors import RecipeError
-from mergeguard_hub.protection.draws import draw_moves
+from mergeguard_hub.protection.draws import draw_moves, require_exponent
 from mergeguard_hub.protection.stage import Facts
 from mergeguard_hub.protection.stream import Stream
 
@@ -31,8 +30,7 @@ class NormAbsorption:
     needs: ClassVar[frozenset[Claim]] = frozenset({"scale", "sign"})
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_exponent <= 16:
-            raise RecipeError(f"NormAbsorption: max_exponent is {self.max_exponent}; choose 0 to 16.")
+        require_exponent("NormAbsorption", self.max_exponent)
 
     @property
     def exact(self) -> bool:

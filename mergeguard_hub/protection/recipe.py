@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mergeguard_hub.architecture.action import Plan
-from mergeguard_hub.architecture.names import Shape
 from mergeguard_hub.architecture.space import Space
 from mergeguard_hub.errors import RecipeError
+from mergeguard_hub.protection.channel_permutation import ChannelPermutation
+from mergeguard_hub.protection.expert_permutation import ExpertPermutation
 from mergeguard_hub.protection.head_mix import HeadMix
+from mergeguard_hub.protection.head_permutation import HeadPermutation
 from mergeguard_hub.protection.head_scaling import HeadScaling
-from mergeguard_hub.protection.key import Key
+from mergeguard_hub.protection.headroom import STAGES_PER_TENSOR
 from mergeguard_hub.protection.norm_absorption import NormAbsorption
-from mergeguard_hub.protection.permutations import ChannelPermutation, ExpertPermutation, HeadPermutation
 from mergeguard_hub.protection.residual_shuffle import ResidualShuffle
-from mergeguard_hub.protection.stage import Facts, Stage
+from mergeguard_hub.protection.stage import Stage
 from mergeguard_hub.protection.unit_rearrangement import UnitRearrangement
 from mergeguard_hub.protection.unit_scaling import UnitScaling
 
@@ -68,21 +68,32 @@ class Recipe:
     def __init__(self, stages: Iterable[Stage], *, name: str = "custom") -> None:
         """Take the stages in order.
 
+        Args:
+            stages: at least one.
+            name: what the release record calls the recipe.
+
         Raises:
-            RecipeError: there are none, or one is not a stage.
+            RecipeError: there are none, one is not a stage of this package, or too many scale the same weights.
         """
-        found = tuple(stages)
+        found = tuple(stages) if isinstance(stages, Iterable) else (stages,)
         if not found:
             raise RecipeError("the recipe has no stages, so it would protect nothing; give at least one.")
-        wrong = next((stage for stage in found if not isinstance(stage, Stage) or isinstance(stage, type)), None)
+        wrong = next((stage for stage in found if STAGES.get(type(stage).__name__) is not type(stage)), None)
         if wrong is not None:
-            raise RecipeError(f"{wrong!r} is not a stage; give objects such as UnitRearrangement() or HeadMix().")
+            raise RecipeError(
+                f"{wrong!r} is no stage of this package, so a release could not be unlocked; give objects such as "
+                f"UnitRearrangement() or HeadMix(). There are {', '.join(STAGES)}."
+            )
+        _require_headroom(found)
         object.__setattr__(self, "stages", found)
         object.__setattr__(self, "name", name)
 
     @classmethod
     def preset(cls, name: str) -> Recipe:
         """Return a preset by name.
+
+        Args:
+            name: a key of `PRESETS`.
 
         Raises:
             RecipeError: there is no preset of that name.
@@ -95,13 +106,27 @@ class Recipe:
     def from_settings(cls, stages: Sequence[dict[str, Any]], *, name: str) -> Recipe:
         """Build the recipe again from what `settings` returned.
 
+        Args:
+            stages: one entry per stage, read back from JSON.
+            name: the recipe's name.
+
         Raises:
-            RecipeError: a stage is unknown to this version.
+            RecipeError: a stage, or a setting of one, is unknown to this version.
         """
-        unknown = next((entry["stage"] for entry in stages if entry.get("stage") not in STAGES), None)
-        if unknown is not None:
-            raise RecipeError(f"stage {unknown!r} is unknown to this version of mergeguard-hub; update it.")
-        built = [STAGES[e["stage"]](**{k: v for k, v in e.items() if k != "stage"}) for e in stages]
+        built: list[Stage] = []
+        for entry in stages:
+            kind = STAGES.get(str(entry.get("stage")))
+            if kind is None:
+                raise RecipeError(
+                    f"stage {entry.get('stage')!r} is unknown to this version of mergeguard-hub; update it."
+                )
+            try:
+                built.append(kind(**{field: value for field, value in entry.items() if field != "stage"}))
+            except TypeError as error:
+                raise RecipeError(
+                    f"stage {entry['stage']!r} has settings that this version of mergeguard-hub does not know "
+                    f"({error}); update it."
+                ) from error
         return cls(built, name=name)
 
     @property
@@ -121,28 +146,22 @@ class Recipe:
 
 
 def targets(stage: Stage, spaces: Iterable[Space]) -> Iterator[Space]:
-    """Yield the spaces that a stage acts on: of its kinds, with at least one claim that it needs."""
+    """Yield the spaces that a stage acts on: of its kinds, with at least one claim that it needs.
+
+    Args:
+        stage: one stage.
+        spaces: proved spaces.
+    """
     return (space for space in spaces if space.kind in stage.kinds and space.claims & stage.needs)
 
 
-def build_plan(
-    shapes: dict[str, Shape], spaces: Sequence[Space], *, recipe: Recipe, key: Key, component: str, facts: Facts
-) -> Plan:
-    """Compose all actions of a recipe into one plan; the same arguments always give the same plan.
-
-    Args:
-        shapes: tensor name -> shape.
-        spaces: proved spaces of one component.
-        recipe: stages in order.
-        key: the owner's key.
-        component: name of the component, which separates the generators of a pipeline's models.
-        facts: what stages may know of the weights.
-    """
-    plan = Plan(shapes)
-    for number, stage in enumerate(recipe.stages):
-        for space in targets(stage, spaces):
-            stream = key.stream(component, str(number), type(stage).__name__, space.name)
-            action = stage.draw(space, stream, facts)
-            if action is not None:
-                plan.add(space, action)
-    return plan
+def _require_headroom(stages: tuple[Stage, ...]) -> None:
+    """Refuse more stages of powers of two on one tensor than share its headroom: together they could lose bits."""
+    scaling = [stage for stage in stages if stage.exact and getattr(stage, "max_exponent", 0) > 0]
+    rows = max(sum(kind in stage.kinds for stage in scaling) for kind in ("hidden_units", "query_key", "value_output"))
+    columns = sum("norm" in stage.kinds for stage in scaling)
+    if rows + columns > STAGES_PER_TENSOR:
+        raise RecipeError(
+            f"{rows + columns} stages of the recipe scale the same weights by powers of two, at most "
+            f"{STAGES_PER_TENSOR} can without losing bits; take one out, or set its max_exponent to 0."
+        )

@@ -32,14 +32,21 @@ class Facts:
     assignments: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def bound(self, space: Space, wanted: int) -> int:
-        """Return the largest exponent that may be drawn for this space."""
+        """Return the largest exponent that may be drawn.
+
+        Args:
+            space: where it will act.
+            wanted: what the stage asks for.
+        """
         return min(wanted, self.bounds.get(block_of(space), wanted))
 
     def condition(self, space: Space) -> float:
-        """Return the largest condition number that the coarsest dtype of this space's tensors takes without visible
-        damage.
+        """Return the largest condition number that the coarsest dtype of a space's tensors takes unharmed.
 
-        Source: measured error of W_q^T W_k after one rounding (docs/symmetries.md); 2 costs as much as re-saving.
+        Source: measured error of W_q^T W_k after one rounding (docs/symmetries.md).
+
+        Args:
+            space: where the matrix will act.
         """
         return min(MAX_CONDITION.get(self.dtypes[port.tensor], 2.0) for port in space.ports)
 
@@ -57,5 +64,11 @@ class Stage(Protocol):
         ...
 
     def draw(self, space: Space, stream: Stream, facts: Facts) -> Action | None:
-        """Return the action on one space, or None to leave it alone."""
+        """Return the action on one space, or None to leave it alone.
+
+        Args:
+            space: of one of `kinds`, with at least one claim of `needs`.
+            stream: generator of this stage and space; the same numbers whenever the release is unlocked.
+            facts: what may be known of the weights.
+        """
         ...

@@ -38,6 +38,8 @@ class UnitRearrangement:
     def __post_init__(self) -> None:
         if self.assignment not in ("random", "mismatch"):
             raise RecipeError(f"UnitRearrangement: assignment is {self.assignment!r}; choose 'random' or 'mismatch'.")
+        if isinstance(self.largest, bool) or not isinstance(self.largest, int) or self.largest < 0:
+            raise RecipeError(f"UnitRearrangement: largest is {self.largest!r}; give a number of units, 0 or more.")
 
     @property
     def exact(self) -> bool:

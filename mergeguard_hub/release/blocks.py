@@ -8,126 +8,164 @@ offset all show.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from mergeguard_hub.architecture.action import Gather, Plan
+from mergeguard_hub.architecture.action import Plan
 from mergeguard_hub.architecture.block import Attention, Mlp, Part
 from mergeguard_hub.architecture.miniature import relative
+from mergeguard_hub.architecture.steps import Gather
 
-TOKENS = 4
-_PIECE = 1 << 20  # weights widened at a time
+TOKENS = 2  # as few as give a softmax something to weigh
+_PIECE = 128 << 10  # weights widened to float32 at a time: they stay in the processor's cache, our choice
+_SEED = 20260104
 Reader = Callable[[str], Tensor]
 
 
 def block_drift(block: Attention | Mlp, plan: Plan, *, read: Reader, read_release: Reader) -> float:
-    """Return the relative output error of one block, in float32, on random inputs.
+    """Return the largest relative output error of one block, in float32, on random inputs; of experts, of any.
 
     Args:
         block: an attention or MLP of the layout.
         plan: what was done.
-        read, read_release: tensor name -> original and released weights.
+        read: tensor name -> original weights of what is stored under it.
+        read_release: tensor name -> released weights.
     """
     last = block.output if isinstance(block, Attention) else block.down
-    expected = _run(block, read, lambda part: _inputs(plan, part))
-    actual = _run(block, read_release, lambda part: _carried(plan, part, _inputs(plan, part)))
-    return relative(_moved(plan, last, expected), actual)
+    shape = plan.shapes[last.weight]
+    worst = 0.0
+    for expert in range(shape[0] if len(shape) == 3 else 1):
+        expected = _run(block, _Side(plan, read, expert, released=False))
+        actual = _run(block, _Side(plan, read_release, expert, released=True))
+        for move in _moves(plan, last.weight, _other_axis(plan, last)):
+            expected = expected[:, torch.from_numpy(move.index)] * torch.from_numpy(move.factor).float()
+        worst = max(worst, relative(expected, actual))
+    return worst
 
 
-def _inputs(plan: Plan, part: Part) -> Tensor:
-    """Random inputs [width, tokens], the same for every matrix of that width; cross-attention has two widths."""
-    width = plan.shapes[part.weight][_other_axis(plan, part)]
-    return torch.randn(width, TOKENS, generator=torch.Generator().manual_seed(20260104))
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """The weights of the original or of the release, as maps of [tokens, width].
+
+    Attributes:
+        plan: what was done.
+        read: tensor name -> weights.
+        expert: which one, of stacked experts, as the release counts them.
+        released: which side it is.
+        products: weight -> its product with the inputs, where several parts share it.
+        wide: buffer for weights in float32.
+    """
+
+    plan: Plan
+    read: Reader
+    expert: int
+    released: bool
+    products: dict[str, Tensor] = field(default_factory=dict)
+    wide: Tensor = field(default_factory=lambda: torch.empty(_PIECE))
+
+    def rows(self, part: Part) -> Tensor:
+        """Return the part's units on random inputs, [tokens, *positions.shape]."""
+        if part.weight not in self.products:
+            axis = _other_axis(self.plan, part)
+            inputs = self._inputs(part.weight, axis)
+            self.products[part.weight] = self._product(part.weight, inputs, last=axis > part.axis)
+        at = torch.from_numpy(part.positions)
+        result = self.products[part.weight][:, at]
+        return result if part.bias is None else result + self.read(part.bias).float()[at]
+
+    def columns(self, part: Part, hidden: Tensor) -> Tensor:
+        """Return the output map of units [tokens, *positions.shape], as [tokens, width]."""
+        placed = torch.zeros(TOKENS, self.plan.shapes[part.weight][part.axis])
+        placed[:, torch.from_numpy(part.positions.reshape(-1))] = hidden.reshape(TOKENS, -1)
+        return self._product(part.weight, placed, last=part.axis > _other_axis(self.plan, part))
+
+    def _inputs(self, weight: str, axis: int) -> Tensor:
+        """Random inputs [tokens, width], the same for every matrix of that width, in the basis that it reads: the
+        inverse of what its columns went through.
+        """
+        width = self.plan.shapes[weight][axis]
+        inputs = torch.randn(TOKENS, width, generator=torch.Generator().manual_seed(_SEED))
+        for move in _moves(self.plan, weight, axis) if self.released else ():
+            inputs = inputs[:, torch.from_numpy(move.index)] / torch.from_numpy(move.factor).float()
+        return inputs
+
+    def _matrix(self, name: str) -> Tensor:
+        """Return a matrix, of stacked experts the one at hand."""
+        tensor = self.read(name)
+        if tensor.ndim == 2:
+            return tensor
+        expert = self.expert
+        for move in reversed(_moves(self.plan, name, 0)) if not self.released else ():
+            expert = int(move.index[expert])
+        return tensor[expert]
+
+    def _product(self, name: str, inputs: Tensor, *, last: bool) -> Tensor:
+        """Multiply [tokens, width] by a matrix, along its last axis or its first, reading it once from front to end."""
+        matrix = self._matrix(name)
+        rows = max(1, _PIECE // matrix.shape[1])
+        result = torch.zeros(TOKENS, matrix.shape[0 if last else 1])
+        for start in range(0, matrix.shape[0], rows):
+            wide = self._widened(matrix[start : start + rows])
+            if last:
+                result[:, start : start + rows] = inputs @ wide.T
+            else:
+                result.addmm_(inputs[:, start : start + rows], wide)
+        return result
+
+    def _widened(self, piece: Tensor) -> Tensor:
+        if piece.dtype == torch.float32 or piece.numel() > len(self.wide):
+            return piece.float()
+        return self.wide[: piece.numel()].view(piece.shape).copy_(piece)
 
 
 def _other_axis(plan: Plan, part: Part) -> int:
     return 2 * len(plan.shapes[part.weight]) - 3 - part.axis
 
 
-def _carried(plan: Plan, part: Part, inputs: Tensor) -> Tensor:
-    """Inputs [width, tokens] in the basis that the released matrix reads: the inverse of what its columns went through."""
-    for step in plan.axes_of(part.weight).get(_other_axis(plan, part), []):
-        if not isinstance(step, Gather):
-            raise TypeError(f"{part.weight}: a mix on the residual stream is not supported")
-        inputs = inputs[torch.from_numpy(step.index)] / torch.from_numpy(step.factor).float()[:, None]
-    return inputs
+def _moves(plan: Plan, weight: str, axis: int) -> list[Gather]:
+    """Return what the residual side of a matrix, or the order of its experts, went through."""
+    moves = plan.axes_of(weight).get(axis, [])
+    if not all(isinstance(move, Gather) for move in moves):
+        raise TypeError(f"{weight}: a mix on the residual stream is not supported")
+    return [move for move in moves if isinstance(move, Gather)]
 
 
-def _moved(plan: Plan, part: Part, outputs: Tensor) -> Tensor:
-    """Outputs [width, tokens] as the released block should write them."""
-    for step in plan.axes_of(part.weight).get(_other_axis(plan, part), []):
-        if isinstance(step, Gather):
-            outputs = outputs[torch.from_numpy(step.index)] * torch.from_numpy(step.factor).float()[:, None]
-    return outputs
+def _run(block: Attention | Mlp, side: _Side) -> Tensor:
+    return _attend(block, side) if isinstance(block, Attention) else _feed(block, side)
 
 
-def _run(block: Attention | Mlp, read: Reader, inputs: Callable[[Part], Tensor]) -> Tensor:
-    return _attend(block, read, inputs) if isinstance(block, Attention) else _feed(block, read, inputs)
-
-
-def _feed(mlp: Mlp, read: Reader, inputs: Callable[[Part], Tensor]) -> Tensor:
+def _feed(mlp: Mlp, side: _Side) -> Tensor:
     """down(act(gate) * up), or down(act(up)); the activation stands for any element-wise one with the same symmetry."""
-    up = _linear(mlp.up, read, inputs(mlp.up))
-    hidden = torch.relu(up) if mlp.gate is None else torch.sigmoid(_linear(mlp.gate, read, inputs(mlp.gate))) * up
-    return _columns(mlp.down, read, hidden)
+    up = side.rows(mlp.up)
+    return side.columns(mlp.down, torch.relu(up) if mlp.gate is None else torch.sigmoid(side.rows(mlp.gate)) * up)
 
 
-def _attend(attention: Attention, read: Reader, inputs: Callable[[Part], Tensor]) -> Tensor:
-    """Softmax attention over the tokens, all at position zero, with norms on queries and keys where there are any."""
-    query = _linear(attention.query, read, inputs(attention.query)).view(*attention.query.positions.shape, TOKENS)
-    key = _linear(attention.key, read, inputs(attention.key)).view(*attention.key.positions.shape, TOKENS)
-    value = _linear(attention.value, read, inputs(attention.value)).view(*attention.value.positions.shape, TOKENS)
-    query, key = _normed(query, attention.query_gain, read), _normed(key, attention.key_gain, read)
-    scores = torch.einsum("grdt,gdu->grtu", query, key)
+def _attend(attention: Attention, side: _Side) -> Tensor:
+    """Softmax attention over the tokens, all at position zero, with norms on queries and keys where there are any.
+
+    Queries, values' weights and outputs are [tokens, kv heads, queries per kv head, n], keys and values without the
+    queries' axis.
+    """
+    query = _normed(side.rows(attention.query), attention.query_gain, side)
+    key = _normed(side.rows(attention.key), attention.key_gain, side)
+    scores = torch.einsum("tgrd,ugd->grtu", query, key)
+    if attention.rotary_query is not None and attention.rotary_key is not None:
+        shared = side.rows(attention.rotary_key)[:, 0]
+        scores = scores + torch.einsum("tgrd,ud->grtu", side.rows(attention.rotary_query), shared)
     weights = torch.softmax(scores / scores.std().clamp_min(1e-12), -1)
-    mixed = torch.einsum("grtu,gdu->grdt", weights, value)
+    mixed = torch.einsum("grtu,ugd->tgrd", weights, side.rows(attention.value))
     if attention.gate is not None:
-        gate = _linear(attention.gate, read, inputs(attention.gate)).view(*attention.gate.positions.shape, TOKENS)
-        mixed = mixed * torch.sigmoid(gate)
-    return _columns(attention.output, read, mixed.reshape(-1, TOKENS))
+        mixed = mixed * torch.sigmoid(side.rows(attention.gate).reshape(mixed.shape))
+    return side.columns(attention.output, mixed)
 
 
-def _normed(heads: Tensor, gain: str | None, read: Reader) -> Tensor:
-    """RMS norm over a head, or over all heads where the gain is that wide, [..., head_dim, tokens]."""
+def _normed(heads: Tensor, gain: str | None, side: _Side) -> Tensor:
+    """RMS norm over a head, or over all heads where the gain is that wide."""
     if gain is None:
         return heads
-    weight = read(gain).float()
-    if weight.numel() == heads.shape[-2]:
-        return heads / heads.pow(2).mean(-2, keepdim=True).sqrt() * weight.view(-1, 1)
-    scale = heads.pow(2).mean(tuple(range(heads.ndim - 1)), keepdim=True).sqrt()
-    return heads / scale * weight.reshape(*heads.shape[:-1], 1)
-
-
-def _linear(part: Part, read: Reader, inputs: Tensor) -> Tensor:
-    """The part's rows times the inputs, [rows, tokens]; matrices are widened to float32 piece by piece."""
-    weight = _matrix(read(part.weight))
-    weight = weight if part.axis % 2 == 0 else weight.transpose(-1, -2)
-    at = torch.from_numpy(part.positions.reshape(-1))
-    result = _product(weight, inputs)[at]
-    return result if part.bias is None else result + read(part.bias).float()[at][:, None]
-
-
-def _columns(part: Part, read: Reader, hidden: Tensor) -> Tensor:
-    """The output matrix times the hidden units, given in the order of the part's positions."""
-    weight = _matrix(read(part.weight))
-    weight = weight.transpose(-1, -2) if part.axis % 2 == 0 else weight
-    placed = torch.zeros(weight.shape[-1], TOKENS)
-    placed[torch.from_numpy(part.positions.reshape(-1))] = hidden
-    return _product(weight, placed)
-
-
-def _matrix(tensor: Tensor) -> Tensor:
-    """A matrix; of stacked experts the first, which shares its permutation with all others."""
-    return tensor if tensor.ndim == 2 else tensor[0]
-
-
-def _product(weight: Tensor, inputs: Tensor) -> Tensor:
-    rows = max(1, _PIECE // weight.shape[1])
-    result = torch.empty(weight.shape[0], inputs.shape[1])
-    buffer = torch.empty(min(rows, weight.shape[0]), weight.shape[1])
-    for start in range(0, weight.shape[0], rows):
-        stop = min(start + rows, weight.shape[0])
-        wide = buffer[: stop - start].copy_(weight[start:stop])
-        torch.mm(wide, inputs, out=result[start:stop])
-    return result
+    weight = side.read(gain).float()
+    axes = (-1,) if weight.numel() == heads.shape[-1] else tuple(range(1, heads.ndim))
+    scale = heads.pow(2).mean(axes, keepdim=True).sqrt()
+    return heads / scale * (weight.reshape(heads.shape[1:]) if len(axes) > 1 else weight)

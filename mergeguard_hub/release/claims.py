@@ -1,125 +1,163 @@
-"""What a release says of itself: composing the record and checking an earlier claim."""
+"""What a configuration claims: the one key in config.json by which a release is known as one.
+
+The claim of a folder is about the weights beside it, so a component taken out of a pipeline can still be checked.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from mergeguard_hub.architecture.action import Gather, Plan
 from mergeguard_hub.checkpoint import Checkpoint, combine_digests
-from mergeguard_hub.protection.key import Key
-from mergeguard_hub.protection.recipe import Recipe
-from mergeguard_hub.release.draft import Draft, seal
-from mergeguard_hub.release.report import ComponentReport, Report, StageReport
-from mergeguard_hub.release.sidecar import VERSION, claim_key
-from mergeguard_hub.release.study import proof_to_dict
+from mergeguard_hub.errors import MergeGuardError, ModifiedReleaseError
+from mergeguard_hub.release.meter import Meter
+from mergeguard_hub.release.sidecar import SIDECAR, VERSION, read_sidecar
 
-TOOLS = ("mergeguard-hub", "torch", "transformers", "diffusers")
-
-
-def whole_digest(digests: Mapping[str, str]) -> str:
-    """Return the digest of a folder: the component's own where there is one, else over all of them."""
-    return digests[""] if set(digests) == {""} else combine_digests(digests)
+CONFIG_KEY = "mergeguard"
+DIFFUSERS_CONFIG_KEY = "_mergeguard"  # diffusers warns about unknown keys unless they start with an underscore
+CLAIM_KEYS = frozenset({CONFIG_KEY, DIFFUSERS_CONFIG_KEY})
 
 
-def earlier_claim(components: Mapping[str, Checkpoint]) -> dict[str, Any] | None:
-    """Return the claim that the configuration still carries from a release it was loaded from, if any."""
-    for checkpoint in components.values():
+def claim_key(config: Mapping[str, Any]) -> str | None:
+    """Return the key under which a configuration may carry a claim; None where its loader would not keep it quiet.
+
+    Args:
+        config: parsed config.json.
+    """
+    if "_class_name" in config:
+        return DIFFUSERS_CONFIG_KEY
+    return CONFIG_KEY if "model_type" in config else None
+
+
+def claim_of(digest: str, release: str) -> dict[str, Any]:
+    """Return the claim for a config.json.
+
+    Args:
+        digest: of the weights beside it.
+        release: digest of the whole release, the same for a plain model folder.
+    """
+    return {"version": VERSION, "id": release_id(release), "digest": digest}
+
+
+def claims_in(components: Mapping[str, Checkpoint]) -> dict[str, dict[str, Any]]:
+    """Return component name -> claim, of the components whose configuration carries one.
+
+    Args:
+        components: an opened folder.
+    """
+    found = {}
+    for name, checkpoint in components.items():
         key = claim_key(checkpoint.config)
         claim = checkpoint.config.get(key) if key else None
         if isinstance(claim, dict) and isinstance(claim.get("digest"), str):
-            return claim
-    return None
+            found[name] = claim
+    return found
 
 
-def claim_holds(components: Mapping[str, Checkpoint], claim: Mapping[str, Any], executor: Executor | None) -> bool:
-    """Whether the weights are still those that the claim was made about."""
-    return whole_digest({n: c.digest(executor=executor) for n, c in components.items()}) == claim["digest"]
-
-
-def compose(
-    recipe: Recipe,
-    key: Key,
-    drafts: Mapping[str, Draft],
-    components: Sequence[ComponentReport],
-    stages: Sequence[StageReport],
-    *,
-    parent: str | None,
-    base: str | None,
-) -> Report:
-    """Return the report of a release.
+def digests_of(components: Mapping[str, Checkpoint], executor: Executor | None, meter: Meter) -> dict[str, str]:
+    """Return component name -> digest of its weights.
 
     Args:
-        recipe, key: what was applied.
-        drafts: component name -> its draft, for components that were changed.
-        components, stages: reports.
-        parent: digest of the release that these weights were trained from.
-        base: how the base model was named.
+        components: an opened folder.
+        executor: where tensors are hashed; None for this thread.
+        meter: told of every tensor, as the phase "digest".
     """
-    digest = whole_digest({report.name: report.digest for report in components})
-    return Report(
-        version=VERSION,
-        id=release_id(digest),
-        digest=digest,
-        recipe=recipe.name,
-        key_id=key.id,
-        components=tuple(components),
-        stages=tuple(stages),
-        parent=parent,
-        base=base,
-        exact=recipe.exact,
-        narrowed={f"{name}:{block}": n for name, made in drafts.items() for block, n in made.facts.bounds.items()},
-        tools=_tools(),
-    )
+    meter.begin("digest", sum(checkpoint.nbytes for checkpoint in components.values()))
+    return {
+        name: checkpoint.digest(executor=executor, progress=lambda entry: meter.advance(entry.nbytes, entry.name))
+        for name, checkpoint in components.items()
+    }
+
+
+def whole_digest(digests: Mapping[str, str]) -> str:
+    """Return the digest of a folder: the component's own where there is one, else over all of them.
+
+    Args:
+        digests: component name -> digest.
+    """
+    return digests[""] if set(digests) == {""} else combine_digests(digests)
+
+
+def claimed_digest(claims: Mapping[str, Mapping[str, Any]], digests: Mapping[str, str]) -> str:
+    """Return the digest that a folder would have if every claim in it held.
+
+    Args:
+        claims: component name -> claim.
+        digests: component name -> actual digest.
+    """
+    return whole_digest({name: claims[name]["digest"] if name in claims else digests[name] for name in digests})
 
 
 def release_id(digest: str) -> str:
-    """Return the short name of a release: the first 16 hex digits of its digest."""
+    """Return the short name of a release: the first 16 hex digits of its digest.
+
+    Args:
+        digest: of the whole release.
+    """
     return digest.removeprefix("sha256:")[:16]
 
 
-def record_of(report: Report, recipe: Recipe, key: Key, drafts: Mapping[str, Draft]) -> dict[str, Any]:
-    """Return the release record: the report, and what the owner needs to draw the same actions again."""
-    record: dict[str, Any] = {k: v for k, v in asdict(report).items() if k not in ("already", "narrowed")}
-    record["recipe"] = {"name": recipe.name, "stages": recipe.settings}
-    record["components"] = {component.name: asdict(component) for component in report.components}
-    for name, made in drafts.items():
-        record["components"][name]["draft"] = {
-            "bounds": dict(made.facts.bounds),
-            "assignments": seal(dict(made.facts.assignments), key, name),
-            "config": made.study.config,
-            "proof": proof_to_dict(made.study.proof),
-            "plan": plan_mark(made.plan, key),
-        }
-    return record
+@dataclass(frozen=True)
+class Earlier:
+    """The release that weights come from.
 
-
-def plan_mark(plan: Plan, key: Key) -> str:
-    """Return a keyed hash of a plan: whoever unlocks can tell that the same plan was drawn, nobody learns anything of
-    it.
+    Attributes:
+        digest: its digest.
+        record: its record and the file that holds it, if the weights are still its own.
     """
-    state = hmac.new(key.secret, b"mergeguard plan v1", hashlib.sha256)
-    for name in sorted(plan.steps):
-        for axis in sorted(plan.steps[name]):
-            for step in plan.steps[name][axis]:
-                arrays = [step.index, step.factor] if isinstance(step, Gather) else step.positions
-                state.update(f"{name}\0{axis}\0{len(arrays)}\0".encode())
-                for array in arrays:
-                    state.update(array.tobytes())
-    state.update(repr(sorted(plan.source.items())).encode())
-    return state.hexdigest()
+
+    digest: str
+    record: tuple[dict[str, Any], Path] | None
 
 
-def _tools() -> dict[str, str]:
-    found = {}
-    for name in TOOLS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+def earlier_release(
+    source: Path, target: Path, components: Mapping[str, Checkpoint], executor: Executor | None, meter: Meter
+) -> Earlier | None:
+    """Find the release that a folder was loaded from, or is; None if nothing speaks of one.
+
+    The libraries carry the claim in config.json from a load to a save, and leave the record behind. So it is looked
+    for in the source, and in the target that is about to be replaced.
+
+    Args:
+        source: the folder.
+        target: where its next release goes.
+        components: the folder, opened.
+        executor: where tensors are hashed; None for this thread.
+        meter: told of every tensor.
+
+    Raises:
+        ModifiedReleaseError: the weights are still those of a release whose record is missing.
+        InvalidCheckpointError: the source has a damaged record.
+    """
+    claims = claims_in(components)
+    named = {str(claim.get("id")) for claim in claims.values()}
+    places = [(read_sidecar(source), source), (_read_other(target), target)] if claims else []
+    found = [(record, place) for record, place in places if record is not None and record["id"] in named]
+    if not claims and (record := read_sidecar(source)) is not None:
+        found = [(record, source)]
+    if not found and not claims:
+        return None
+    digests = digests_of(components, executor, meter)
+    if found:
+        record, place = found[0]
+        same = whole_digest(digests) == record["digest"]
+        return Earlier(record["digest"], (record, place / SIDECAR) if same else None)
+    claimed = claimed_digest(claims, digests)
+    if whole_digest(digests) == claimed:
+        raise ModifiedReleaseError(
+            f"the weights in {source} are those of the protected release {', '.join(sorted(named))}, unchanged, and "
+            f"its {SIDECAR} is not beside them. Copy that file into the source, or give the original model instead of "
+            "its release."
+        )
+    return Earlier(claimed, None)
+
+
+def _read_other(target: Path) -> dict[str, Any] | None:
+    """Return the record in the target, unless it is somebody else's file of that name."""
+    try:
+        return read_sidecar(target)
+    except MergeGuardError:
+        return None

@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,14 @@ from mergeguard_hub.architecture.action import Plan
 from mergeguard_hub.architecture.space import Space
 from mergeguard_hub.checkpoint import Checkpoint, TensorEntry
 from mergeguard_hub.errors import BaseModelError, NonFiniteWeightsError
+from mergeguard_hub.protection.actions import compose_plan, draw_actions, mark_actions
 from mergeguard_hub.protection.headroom import Magnitudes, measure, scale_bounds
 from mergeguard_hub.protection.key import Key
 from mergeguard_hub.protection.mismatch import mismatch
-from mergeguard_hub.protection.recipe import Recipe, build_plan, targets
+from mergeguard_hub.protection.recipe import Recipe, targets
 from mergeguard_hub.protection.stage import Facts
 from mergeguard_hub.protection.unit_rearrangement import UnitRearrangement
+from mergeguard_hub.release.spread import spread
 from mergeguard_hub.release.study import Study
 
 Permutations = dict[str, NDArray[np.int64]]
@@ -36,91 +37,161 @@ class Draft:
         study: what was proved.
         facts: what stages were told; everything in it goes into the release.
         plan: the composed actions.
+        mark: keyed hash of the actions, by which their owner knows them again.
     """
 
     study: Study
     facts: Facts
     plan: Plan
+    mark: str
 
 
-def draft(
-    found: Study, *, recipe: Recipe, key: Key, component: str, base: Checkpoint | None, executor: Executor | None
-) -> Draft:
-    """Measure the weights and draw every action.
+def learn_facts(
+    found: Study,
+    *,
+    recipe: Recipe,
+    base: Checkpoint | None,
+    executor: Executor | None,
+    done: Callable[[TensorEntry], None],
+) -> Facts:
+    """Read every weight once, for what stages have to know of them.
+
+    Args:
+        found: one component.
+        recipe: stages in order.
+        base: the same component of the base model, for stages that are computed against it.
+        executor: where tensors are read; None for this thread.
+        done: called after each tensor.
 
     Raises:
         NonFiniteWeightsError: a weight is NaN or infinite.
-        BaseModelError: a stage needs the base model, and it is missing or has other tensors.
+        BaseModelError: the base model has other tensors.
     """
-    headroom = _measure_all(found.checkpoint, executor)
-    facts = Facts(
-        dtypes={name: entry.dtype for name, entry in found.checkpoint.entries.items()},
-        bounds=scale_bounds(found.layout.spaces, headroom),
+    return Facts(
+        dtypes=_dtypes(found.checkpoint),
+        bounds=scale_bounds(found.layout.spaces, _measure_all(found.checkpoint, executor, done)),
         assignments=_assignments(found, recipe, base),
     )
-    return redraft(found, facts, recipe=recipe, key=key, component=component)
 
 
-def redraft(found: Study, facts: Facts, *, recipe: Recipe, key: Key, component: str) -> Draft:
-    """Draw the actions of a release again from what it recorded."""
-    shapes = dict(found.names.shapes)
-    plan = build_plan(shapes, found.layout.spaces, recipe=recipe, key=key, component=component, facts=facts)
-    return Draft(found, facts, plan)
+def recall_facts(checkpoint: Checkpoint, bounds: dict[str, int], assignments: Permutations) -> Facts:
+    """Return the facts of a release from its record.
+
+    Args:
+        checkpoint: the released component.
+        bounds: as recorded.
+        assignments: as recorded, opened with the key.
+    """
+    return Facts(dtypes=_dtypes(checkpoint), bounds=bounds, assignments=assignments)
 
 
-def _measure_all(checkpoint: Checkpoint, executor: Executor | None) -> dict[str, int]:
-    entries = [entry for entry in checkpoint.entries.values() if entry.is_floating and entry.numel]
-    run: Callable[..., Any] = executor.map if executor is not None else map
-    measured = list(run(_measure_one, [checkpoint] * len(entries), entries))
-    for entry, found in zip(entries, measured, strict=True):
+def draft(found: Study, facts: Facts, *, recipe: Recipe, key: Key, component: str) -> Draft:
+    """Draw every action; the same arguments always give the same draft, when protecting and when unlocking.
+
+    Args:
+        found: one component.
+        facts: what stages may know of its weights.
+        recipe: stages in order.
+        key: the owner's key.
+        component: its name, "" for a plain model folder.
+    """
+    actions = list(draw_actions(found.layout.spaces, recipe=recipe, key=key, component=component, facts=facts))
+    return Draft(found, facts, compose_plan(dict(found.names.shapes), actions), mark_actions(actions, key))
+
+
+def _dtypes(checkpoint: Checkpoint) -> dict[str, str]:
+    return {name: entry.dtype for name, entry in checkpoint.entries.items()}
+
+
+def _measure_all(
+    checkpoint: Checkpoint, executor: Executor | None, done: Callable[[TensorEntry], None]
+) -> dict[str, int]:
+    entries = list(checkpoint.entries.values())
+    headroom = {}
+    for entry, found in zip(entries, spread(_measure_one, checkpoint, entries, executor), strict=True):
         if not found.finite:
             raise NonFiniteWeightsError(
                 f"{entry.name} in {entry.file} holds NaN or infinite values. Training probably diverged or the file is "
                 "damaged; a protection would hide that. Repair or re-export the model first."
             )
-    return {entry.name: found.headroom for entry, found in zip(entries, measured, strict=True)}
+        headroom[entry.name] = found.headroom
+        done(entry)
+    return headroom
 
 
 def _measure_one(checkpoint: Checkpoint, entry: TensorEntry) -> Magnitudes:
+    if not entry.is_floating or not entry.numel:
+        return Magnitudes(finite=True, headroom=0)  # stages never reach it
     return measure(checkpoint.tensor(entry.name))
 
 
 def _assignments(found: Study, recipe: Recipe, base: Checkpoint | None) -> Permutations:
     """Solve PaRaMS's assignments against the base, for every MLP that is small enough."""
-    stages = [s for s in recipe.stages if isinstance(s, UnitRearrangement) and s.assignment == "mismatch"]
-    if not stages or base is None:
-        return {}
     solved: Permutations = {}
-    for space in targets(stages[0], found.layout.spaces):
-        if "permute" not in space.claims or space.size > stages[0].largest:
-            continue
-        missing = next((name for name in space.tensors if name not in base.entries), None)
-        if missing is not None:
-            raise BaseModelError(
-                f"the base model at {base.root} has no tensor {missing}. Give the base model that this one was "
-                "fine-tuned from, in the same format."
-            )
-        solved[space.name] = mismatch(space, read=found.checkpoint.tensor, read_base=base.tensor)
+    if base is not None:
+        for space in compared_with_base(recipe, found.layout.spaces):
+            _require_tensors(base, space)
+            solved[space.name] = mismatch(space, read=found.checkpoint.tensor, read_base=base.tensor)
     return solved
 
 
-def seal(assignments: Permutations, key: Key, component: str) -> str | None:
-    """Hide solved permutations for the release record; only the key opens them. None if there are none."""
+def _require_tensors(base: Checkpoint, space: Space) -> None:
+    missing = next((name for name in space.tensors if name not in base.entries), None)
+    if missing is not None:
+        raise BaseModelError(
+            f"the base model at {base.root} has no tensor {missing}. Give the base model that this one was "
+            "fine-tuned from, in the same format."
+        )
+
+
+def seal(assignments: Permutations, key: Key, component: str, digest: str) -> str | None:
+    """Hide solved permutations for the release record; only the key opens them. None if there are none.
+
+    Args:
+        assignments: space name -> permutation.
+        key: the owner's key.
+        component: its name.
+        digest: of the release, so that no two releases are hidden behind the same numbers.
+    """
     if not assignments:
         return None
     record = {name: permutation.tolist() for name, permutation in assignments.items()}
     packed = zlib.compress(json.dumps(record, sort_keys=True).encode(), 9)
-    return base64.b64encode(key.stream(component, "assignments").mask(packed)).decode("ascii")
+    return base64.b64encode(key.stream(component, "assignments", digest).mask(packed)).decode("ascii")
 
 
-def unseal(sealed: str | None, key: Key, component: str) -> Permutations:
-    """Open what `seal` hid."""
+def unseal(sealed: str | None, key: Key, component: str, digest: str) -> Permutations:
+    """Open what `seal` hid.
+
+    Args:
+        sealed: what it returned.
+        key: the owner's key.
+        component: its name.
+        digest: of the release.
+    """
     if sealed is None:
         return {}
-    packed = key.stream(component, "assignments").mask(base64.b64decode(sealed))
+    packed = key.stream(component, "assignments", digest).mask(base64.b64decode(sealed))
     return {name: np.asarray(p, dtype=np.int64) for name, p in json.loads(zlib.decompress(packed)).items()}
 
 
 def needed_by(recipe: Recipe, spaces: tuple[Space, ...]) -> bool:
-    """Whether any stage of the recipe acts on any of the spaces."""
+    """Return whether any stage of a recipe acts on any of some spaces.
+
+    Args:
+        recipe: stages in order.
+        spaces: proved spaces.
+    """
     return any(True for stage in recipe.stages for _ in targets(stage, spaces))
+
+
+def compared_with_base(recipe: Recipe, spaces: tuple[Space, ...]) -> list[Space]:
+    """Return the spaces whose permutation is computed against the base model.
+
+    Args:
+        recipe: stages in order.
+        spaces: proved spaces.
+    """
+    matching = [s for s in recipe.stages if isinstance(s, UnitRearrangement) and s.assignment == "mismatch"]
+    found = {space.name: space for stage in matching for space in targets(stage, spaces) if space.size <= stage.largest}
+    return list(found.values())

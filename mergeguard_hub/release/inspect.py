@@ -10,9 +10,10 @@ from mergeguard_hub.errors import ArchitectureError
 from mergeguard_hub.protection.recipe import Recipe, targets
 from mergeguard_hub.release.meter import Meter
 from mergeguard_hub.release.report import ComponentReport, Inspection, ProgressCallback, StageReport
-from mergeguard_hub.release.sidecar import SIDECAR, read_sidecar
-from mergeguard_hub.release.stages import stage_reports
-from mergeguard_hub.release.study import study
+from mergeguard_hub.release.sidecar import LEFT_OUT, read_sidecar
+from mergeguard_hub.release.stages import refused_reports, stage_reports
+from mergeguard_hub.release.study import Study, study
+from mergeguard_hub.release.work import class_name
 
 
 def inspect_folder(
@@ -33,23 +34,26 @@ def inspect_folder(
     components: list[ComponentReport] = []
     stages: list[StageReport] = []
     meter = Meter(progress)
-    for name, checkpoint in open_folder(Path(path), exclude=(SIDECAR,)).items():
-        meter.begin("prove", checkpoint.nbytes, name)
+    opened = open_folder(Path(path), exclude=LEFT_OUT)
+    meter.begin("prove", sum(checkpoint.nbytes for checkpoint in opened.values()))
+    for name, checkpoint in opened.items():
         parameters = sum(entry.numel for entry in checkpoint.entries.values())
         try:
             found = study(checkpoint)
         except ArchitectureError as error:
             if name == "":
                 raise
-            components.append(ComponentReport(name, str(error), "", parameters, 0.0, 0.0))
-            continue
-        moved = frozenset(
-            tensor
-            for stage in chosen.stages
-            for space in targets(stage, found.layout.spaces)
-            for tensor in space.tensors
-        )
-        covered, all_moved = coverage(found.names, moved)
-        components.append(ComponentReport(name, found.proof.architecture, "", parameters, covered, all_moved))
-        stages += stage_reports(found, chosen, name)
+            components.append(ComponentReport(name, class_name(checkpoint), "", parameters, 0.0, 0.0))
+            stages += refused_reports(chosen, name, str(error))
+        else:
+            covered, moved = coverage(found.names, _moved(found, chosen))
+            components.append(ComponentReport(name, found.proof.architecture, "", parameters, covered, moved))
+            stages += stage_reports(found, chosen, name)
+        meter.advance(checkpoint.nbytes, name)
     return Inspection(tuple(components), tuple(stages), read_sidecar(path))
+
+
+def _moved(found: Study, recipe: Recipe) -> frozenset[str]:
+    """Names of all tensors that a recipe may move."""
+    acting = (space for stage in recipe.stages for space in targets(stage, found.layout.spaces))
+    return frozenset(tensor for space in acting for tensor in space.tensors)

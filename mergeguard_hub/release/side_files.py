@@ -2,118 +2,116 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mergeguard_hub.checkpoint import Checkpoint, StagedFolder, pipeline_files
-from mergeguard_hub.errors import ModifiedReleaseError
-from mergeguard_hub.release.claims import release_id
-from mergeguard_hub.release.report import ComponentReport, Report, StageReport
-from mergeguard_hub.release.sidecar import SIDECAR, VERSION, read_sidecar, with_claim, without_claim
+from mergeguard_hub.errors import KeyFileError
+from mergeguard_hub.release.claims import CLAIM_KEYS, claim_key, claim_of
+from mergeguard_hub.release.config_text import with_member, with_value, without_members
+from mergeguard_hub.release.sidecar import LEFT_OUT
 
 CONFIG = "config.json"
+_KEY_SUFFIX = ".mgkey"
+_KEY_FORMAT = "mergeguard-key"
+_KEY_BYTES = 16 << 10  # more than any key file has
 
 
-def write_side_files(
-    source: Path,
-    components: Mapping[str, Checkpoint],
-    staged: StagedFolder,
-    digest: str | None,
-    *,
-    architecture: str | None = None,
-    exclude: Sequence[str] = (),
-) -> Path:
-    """Copy every file beside the weights and return the staged folder's path.
+def side_files(source: Path, components: Mapping[str, Checkpoint], *, exclude: Sequence[str] = ()) -> dict[str, Path]:
+    """Return relative path -> file, of everything that a release copies beside weights.
 
     Args:
-        source: the folder that is copied.
-        components: its opened components.
-        staged: where files go.
-        digest: what the configurations are to claim; None takes an old claim out instead.
-        architecture: class name for config.json, where it names one.
+        source: the folder.
+        components: the same, opened.
         exclude: patterns of files to leave out.
-    """
-    for name, checkpoint in components.items():
-        for file in checkpoint.side_files:
-            relative = f"{name}/{file}" if name else file
-            if file == CONFIG:
-                text = (checkpoint.root / file).read_text(encoding="utf-8")
-                staged.write_text(relative, _configured(text, checkpoint.config, digest, architecture))
-            else:
-                staged.copy_file(checkpoint.root / file, relative)
-    if set(components) != {""}:
-        for file in pipeline_files(source, components, exclude=(*exclude, SIDECAR)):
-            staged.copy_file(source / file, file)
-    return staged.path
-
-
-def _configured(text: str, config: Mapping[str, Any], digest: str | None, architecture: str | None) -> str:
-    """Return config.json with another claim and class name, every other byte as it is."""
-    text = without_claim(text)
-    old = config.get("architectures")
-    if architecture is not None and old and old != [architecture]:
-        text = text.replace(f'"{old[0]}"', f'"{architecture}"', 1)
-    if digest is None:
-        return text
-    return with_claim(text, config, {"version": VERSION, "id": release_id(digest), "digest": digest})
-
-
-def copy_through(
-    source: Path,
-    target: Path,
-    components: Mapping[str, Checkpoint],
-    staged: StagedFolder,
-    claim: Mapping[str, Any],
-    *,
-    exclude: Sequence[str],
-) -> Report:
-    """Release unchanged weights of a protected release again, with its own record.
 
     Raises:
-        ModifiedReleaseError: the record is neither in the source nor in the target.
+        KeyFileError: one of them is a key, which would be published.
     """
-    found = [record for record in (read_sidecar(source), read_sidecar(target)) if record is not None]
-    record = next((record for record in found if record["digest"] == claim["digest"]), None)
-    if record is None:
-        raise ModifiedReleaseError(
-            f"the weights in {source} are those of the protected release {claim['id']}, unchanged, and its {SIDECAR} is not "
-            "beside them. Copy that file into the source, or load the original model instead of its release."
+    found = {
+        f"{name}/{file}" if name else file: checkpoint.root / file
+        for name, checkpoint in components.items()
+        for file in checkpoint.side_files
+    }
+    if set(components) != {""}:
+        found |= {file: source / file for file in pipeline_files(source, components, exclude=(*exclude, *LEFT_OUT))}
+    key = next((relative for relative, path in found.items() if _is_key(path)), None)
+    if key is not None:
+        raise KeyFileError(
+            f"{source} holds the key file {key}, and everything in that folder is copied and published. Move the key "
+            "to where only you can read it."
         )
-    for name, checkpoint in components.items():
-        staged.allocate(checkpoint, name)
-        for entry in checkpoint.entries.values():
-            staged.copy_tensor(checkpoint, entry, name)
-    write_side_files(source, components, staged, record["digest"], exclude=exclude)
-    staged.write_text(SIDECAR, sidecar_bytes(source, target, record))
-    return report_of(record, already=True)
+    return found
 
 
-def sidecar_bytes(source: Path, target: Path, record: Mapping[str, Any]) -> str:
-    """Return the text of the file that the record was read from."""
-    holder = source if read_sidecar(source) == record else target
-    return (holder / SIDECAR).read_text(encoding="utf-8")
+def copy_side_files(
+    files: Mapping[str, Path], components: Mapping[str, Checkpoint], staged: StagedFolder, texts: Mapping[str, str]
+) -> None:
+    """Copy files into a staged folder, with other texts for some configurations.
+
+    Args:
+        files: as `side_files` returned them.
+        components: the opened folder that they are from.
+        staged: where they go.
+        texts: component name -> text of its config.json.
+    """
+    own = {f"{name}/{CONFIG}" if name else CONFIG: text for name, text in texts.items() if name in components}
+    for relative, path in files.items():
+        if relative in own:
+            staged.write_text(relative, own[relative])
+        else:
+            staged.copy_file(path, relative)
 
 
-def report_of(record: Mapping[str, Any], *, already: bool = False) -> Report:
-    """Return the report that a record was written from."""
-    fields = ("name", "architecture", "digest", "parameters", "covered", "moved", "block_drift", "model_drift")
-    return Report(
-        version=record["version"],
-        id=record["id"],
-        digest=record["digest"],
-        recipe=record["recipe"]["name"],
-        key_id=record["key_id"],
-        components=tuple(ComponentReport(**{k: c[k] for k in fields}) for c in record["components"].values()),
-        stages=tuple(StageReport(**stage) for stage in record["stages"]),
-        parent=record["parent"],
-        base=record["base"],
-        exact=record["exact"],
-        already=already,
-        narrowed={
-            f"{name}:{block}": n
-            for name, component in record["components"].items()
-            for block, n in component.get("draft", {}).get("bounds", {}).items()
-        },
-        tools=dict(record["tools"]),
-    )
+def config_texts(components: Mapping[str, Checkpoint]) -> dict[str, str]:
+    """Return component name -> text of its config.json with the line ends that it has, where there is one.
+
+    Args:
+        components: an opened folder.
+    """
+    return {
+        name: (checkpoint.root / CONFIG).read_bytes().decode("utf-8")
+        for name, checkpoint in components.items()
+        if CONFIG in checkpoint.side_files
+    }
+
+
+def released_text(
+    text: str, checkpoint: Checkpoint, *, digest: str | None, release: str, architecture: str | None
+) -> str:
+    """Return a config.json as a release has it, every byte that says something else as it was.
+
+    Args:
+        text: the original.
+        checkpoint: its component.
+        digest: of the component's weights, for its claim; None for one that is not protected and claims nothing.
+        release: digest of the whole release.
+        architecture: class name in place of the one that is there.
+    """
+    text = without_members(text, CLAIM_KEYS)
+    if architecture is not None and checkpoint.config.get("architectures") not in (None, [], [architecture]):
+        text = with_value(text, "architectures", [architecture])
+    key = claim_key(checkpoint.config)
+    return text if key is None or digest is None else with_member(text, key, claim_of(digest, release))
+
+
+def unclaimed_text(text: str) -> str:
+    """Return a released config.json without its claim.
+
+    Args:
+        text: as `released_text` returned it.
+    """
+    return without_members(text, CLAIM_KEYS)
+
+
+def _is_key(path: Path) -> bool:
+    if path.suffix == _KEY_SUFFIX:
+        return True
+    if path.stat().st_size > _KEY_BYTES or _KEY_FORMAT.encode() not in (text := path.read_bytes()):
+        return False
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(content, dict) and content.get("format") == _KEY_FORMAT

@@ -13,9 +13,10 @@ from mergeguard_hub.architecture.miniature import Miniature
 from mergeguard_hub.architecture.names import Names
 from mergeguard_hub.architecture.prove import Proof, Proved, prove
 from mergeguard_hub.checkpoint import Checkpoint
+from mergeguard_hub.release.claims import CLAIM_KEYS
 
-CONFIG_KEY = "mergeguard"
-DIFFUSERS_CONFIG_KEY = "_mergeguard"
+# Keys of a configuration that no proof depends on, so that one proof serves every dtype and release of a class.
+_IRRELEVANT = CLAIM_KEYS | {"dtype", "torch_dtype", "transformers_version", "_diffusers_version", "_name_or_path"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,8 @@ class Study:
         checkpoint: the opened folder.
         config: its configuration with all defaults.
         proof: what holds for its class.
-        names, layout: the same on this checkpoint's tensors.
+        names: its tensors.
+        layout: the same on them.
     """
 
     checkpoint: Checkpoint
@@ -37,21 +39,37 @@ class Study:
 
 
 def study(checkpoint: Checkpoint) -> Study:
-    """Prove what may be done to a checkpoint.
+    """Prove what may be done to a checkpoint; a class and configuration is proved once per process.
+
+    Args:
+        checkpoint: one component.
 
     Raises:
         UnknownArchitectureError: no installed class loads it.
         ArchitectureError: its class cannot be scaled down and run.
     """
-    config = {key: value for key, value in checkpoint.config.items() if key not in (CONFIG_KEY, DIFFUSERS_CONFIG_KEY)}
-    proof, full = _proof(json.dumps(config, sort_keys=True))
+    proof, full = _proof(json.dumps(_relevant(checkpoint.config), sort_keys=True))
     return settle(checkpoint, proof, full)
 
 
 def settle(checkpoint: Checkpoint, proof: Proof, config: dict[str, Any]) -> Study:
-    """Apply a proof, fresh or from a release's own record, to a checkpoint."""
+    """Apply a proof to a checkpoint.
+
+    Args:
+        checkpoint: one component.
+        proof: fresh, or from a release's own record.
+        config: the configuration with all defaults, from the same place.
+    """
     names = Names({name: entry.shape for name, entry in checkpoint.entries.items() if entry.is_floating}, config)
     return Study(checkpoint, config, proof, names, lay_out(names, proof))
+
+
+def _relevant(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _relevant(value) if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if key not in _IRRELEVANT
+    }
 
 
 @lru_cache(maxsize=32)
@@ -61,7 +79,11 @@ def _proof(config: str) -> tuple[Proof, dict[str, Any]]:
 
 
 def proof_to_dict(proof: Proof) -> dict[str, Any]:
-    """Return the proof as JSON-ready data, so that unlocking needs neither transformers nor a new proof."""
+    """Return the proof as JSON-ready data, so that unlocking needs neither transformers nor a new proof.
+
+    Args:
+        proof: of one class.
+    """
     return {
         "architecture": proof.architecture,
         "dtype": proof.dtype,
@@ -75,7 +97,11 @@ def proof_to_dict(proof: Proof) -> dict[str, Any]:
 
 
 def proof_from_dict(record: Mapping[str, Any]) -> Proof:
-    """Return the proof that `proof_to_dict` wrote down."""
+    """Return the proof that `proof_to_dict` wrote down; why places were refused is not in it.
+
+    Args:
+        record: its data, read back.
+    """
     proved = {
         (str(p["place"][0]), str(p["place"][1])): Proved(p["reading"], frozenset(p["claims"]), p["error"])
         for p in record["proved"]

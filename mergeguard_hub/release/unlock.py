@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from mergeguard_hub.checkpoint import Checkpoint, StagedFolder, open_folder
 from mergeguard_hub.errors import ModifiedReleaseError, NotProtectedError, WrongKeyError
 from mergeguard_hub.protection.key import Key
 from mergeguard_hub.protection.recipe import Recipe
-from mergeguard_hub.protection.stage import Facts
-from mergeguard_hub.release.claims import plan_mark, whole_digest
-from mergeguard_hub.release.draft import redraft, unseal
+from mergeguard_hub.release.claims import digests_of, whole_digest
+from mergeguard_hub.release.draft import draft, recall_facts, unseal
 from mergeguard_hub.release.meter import Meter
+from mergeguard_hub.release.record import report_of, require_sealed
 from mergeguard_hub.release.report import ProgressCallback, Report
-from mergeguard_hub.release.side_files import report_of, write_side_files
-from mergeguard_hub.release.sidecar import SIDECAR, read_sidecar
+from mergeguard_hub.release.side_files import config_texts, copy_side_files, side_files, unclaimed_text
+from mergeguard_hub.release.sidecar import LEFT_OUT, SIDECAR, read_sidecar
 from mergeguard_hub.release.store import store
 from mergeguard_hub.release.study import proof_from_dict, settle
 
@@ -36,6 +36,7 @@ def unlock_folder(
     """Write the original model again: to the byte for exact recipes, up to one rounding for others.
 
     Nothing is proved again and no model class is loaded: the release's record says what was done, the key says how.
+    Files beside the weights come back as they were, but for records of still earlier releases, which are left out.
 
     Args:
         source: a protected release.
@@ -50,28 +51,22 @@ def unlock_folder(
 
     Raises:
         NotProtectedError: there is no release record.
-        ModifiedReleaseError: the weights are not those of the record.
+        ModifiedReleaseError: the weights or the record are not those of the release.
         WrongKeyError: the release was protected with another key.
+        RecipeError: the release was made by a newer version of this package.
         CheckpointError, KeyFileError: as their names say.
     """
     source, target = Path(source), Path(target)
-    components = open_folder(source, exclude=(SIDECAR,))
-    record = read_sidecar(source)
-    if record is None:
-        raise NotProtectedError(f"{source} has no {SIDECAR}: it is not protected, or the file was left out of a copy.")
-    owner = key if isinstance(key, Key) else Key.load(key, passphrase=passphrase)
-    if owner.id != record["key_id"]:
-        raise WrongKeyError(
-            f"this release was protected with key {record['key_id']}, the given key is {owner.id}. Use the key file that was "
-            "used, or told, when it was saved."
-        )
+    components = open_folder(source, exclude=LEFT_OUT)
+    files = side_files(source, components)
+    folder = StagedFolder(target, sources=(source,))
+    record, owner = _opened(source, key, passphrase)
+    meter = Meter(progress)
     with ExitStack() as stack:
         executor = stack.enter_context(ThreadPoolExecutor(workers)) if workers > 1 else None
-        meter = Meter(progress)
-        meter.begin("digest", sum(checkpoint.nbytes for checkpoint in components.values()))
-        _require_unmodified(source, components, record, executor, meter)
+        _require_unmodified(source, whole_digest(digests_of(components, executor, meter)), record)
         plans = {name: _inverse(name, checkpoint, record, owner) for name, checkpoint in components.items()}
-        staged = stack.enter_context(StagedFolder(target, sources=(source,)))
+        staged = stack.enter_context(folder)
         meter.begin("unlock", sum(checkpoint.nbytes for checkpoint in components.values()))
         for name, checkpoint in components.items():
             store(
@@ -82,44 +77,53 @@ def unlock_folder(
                 executor=executor,
                 done=lambda entry: meter.advance(entry.nbytes, entry.name),
             )
-        write_side_files(source, components, staged, None)
+        copy_side_files(files, components, staged, _original_texts(components, record))
     return report_of(record)
 
 
-def _require_unmodified(
-    source: Path,
-    components: Mapping[str, Checkpoint],
-    record: Mapping[str, Any],
-    executor: Executor | None,
-    meter: Meter,
-) -> None:
-    digests = {
-        name: checkpoint.digest(executor=executor, progress=lambda e: meter.advance(e.nbytes, e.name))
-        for name, checkpoint in components.items()
-    }
-    if whole_digest(digests) != record["digest"]:
+def _opened(source: Path, key: Key | str | Path, passphrase: str | None) -> tuple[dict[str, Any], Key]:
+    """Return the record and the key that it was sealed with."""
+    record = read_sidecar(source)
+    if record is None:
+        raise NotProtectedError(f"{source} has no {SIDECAR}: it is not protected, or the file was left out of a copy.")
+    owner = key if isinstance(key, Key) else Key.load(key, passphrase=passphrase)
+    if owner.id != record["key_id"]:
+        raise WrongKeyError(
+            f"this release was protected with key {record['key_id']}, the given key is {owner.id}. Use the key file "
+            "that was used, or told, when it was saved."
+        )
+    require_sealed(record, owner)
+    return record, owner
+
+
+def _require_unmodified(source: Path, digest: str, record: Mapping[str, Any]) -> None:
+    if digest != record["digest"]:
         raise ModifiedReleaseError(
-            f"the weights in {source} are not those that were released (digest {whole_digest(digests)}, the record says "
+            f"the weights in {source} are not those that were released (digest {digest}, the record says "
             f"{record['digest']}). They were trained, merged or converted since, and cannot be unlocked."
         )
 
 
 def _inverse(name: str, checkpoint: Checkpoint, record: Mapping[str, Any], key: Key) -> Plan:
     """Draw a component's plan again and turn it round; an untouched component has an empty one."""
-    written = record["components"].get(name, {}).get("draft")
+    written = record["components"][name].get("draft")
     if written is None:
         return Plan({})
     recipe = Recipe.from_settings(record["recipe"]["stages"], name=record["recipe"]["name"])
     found = settle(checkpoint, proof_from_dict(written["proof"]), written["config"])
-    facts = Facts(
-        dtypes={entry.name: entry.dtype for entry in checkpoint.entries.values()},
-        bounds=written["bounds"],
-        assignments=unseal(written["assignments"], key, name),
-    )
-    made = redraft(found, facts, recipe=recipe, key=key, component=name)
-    if plan_mark(made.plan, key) != written["plan"]:
+    facts = recall_facts(checkpoint, written["bounds"], unseal(written["assignments"], key, name, record["digest"]))
+    made = draft(found, facts, recipe=recipe, key=key, component=name)
+    if made.mark != written["actions"]:
         raise ModifiedReleaseError(
-            f"the actions drawn for component {name!r} are not those of the release. Its {SIDECAR} was edited, or it was made "
-            f"by another version ({record['tools'].get('mergeguard-hub')}); install that version to unlock it."
+            f"the actions drawn for component {name!r} are not those of the release. It was made by another version "
+            f"({record['tools'].get('mergeguard-hub')}); install that version to unlock it."
         )
     return made.plan.inverse()
+
+
+def _original_texts(components: Mapping[str, Checkpoint], record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the original config.json of every component: as recorded, else the released one without its claim."""
+    return {
+        name: record["components"][name].get("config_text", unclaimed_text(text))
+        for name, text in config_texts(components).items()
+    }

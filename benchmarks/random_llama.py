@@ -1,0 +1,97 @@
+"""A random Llama checkpoint of any size, written shard by shard so that it never has to fit in memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import LlamaConfig
+
+Shape = tuple[int, ...]
+HIDDEN, INTERMEDIATE, HEADS, KEY_HEADS, VOCABULARY = 2048, 5632, 32, 4, 32000
+STD = 0.02  # the published initialisation of Llama
+
+
+def random_llama(folder: Path, *, gigabytes: float, shards: int = 4, dtype: torch.dtype = torch.bfloat16) -> int:
+    """Write config.json, `shards` safetensors files of about the same size and their index.
+
+    Args:
+        folder: made here.
+        gigabytes: aim for the weights of all files together, in 10^9 bytes; layers are whole.
+        shards: number of weight files.
+        dtype: of every weight.
+
+    Returns:
+        The number of weights.
+    """
+    shapes = _shapes(_layers(gigabytes, dtype))
+    folder.mkdir(parents=True)
+    _config(len(shapes) // 9, dtype).save_pretrained(folder)
+    weights = sum(torch.Size(shape).numel() for shape in shapes.values())
+    groups: list[list[str]] = [[] for _ in range(shards)]
+    done = 0
+    for name, shape in shapes.items():
+        groups[min(shards - 1, done * shards // weights)].append(name)
+        done += torch.Size(shape).numel()
+    generator = torch.Generator().manual_seed(0)
+    places: dict[str, str] = {}
+    for number, group in enumerate(groups):
+        file = f"model-{number + 1:05}-of-{shards:05}.safetensors"
+        drawn = {name: _draw(shapes[name], generator).to(dtype) for name in group}
+        save_file(drawn, folder / file, metadata={"format": "pt"})
+        places |= dict.fromkeys(group, file)
+    index = {"metadata": {"total_size": weights * dtype.itemsize}, "weight_map": places}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+    return weights
+
+
+def _layers(gigabytes: float, dtype: torch.dtype) -> int:
+    layer = _size(_layer(0))
+    return max(1, round((gigabytes * 1e9 / dtype.itemsize - 2 * VOCABULARY * HIDDEN) / layer))
+
+
+def _size(shapes: dict[str, Shape]) -> int:
+    return sum(torch.Size(shape).numel() for shape in shapes.values())
+
+
+def _draw(shape: Shape, generator: torch.Generator) -> torch.Tensor:
+    return torch.ones(shape) if len(shape) == 1 else STD * torch.randn(shape, generator=generator)
+
+
+def _shapes(layers: int) -> dict[str, Shape]:
+    shapes: dict[str, Shape] = {"model.embed_tokens.weight": (VOCABULARY, HIDDEN)}
+    for number in range(layers):
+        shapes |= _layer(number)
+    return shapes | {"model.norm.weight": (HIDDEN,), "lm_head.weight": (VOCABULARY, HIDDEN)}
+
+
+def _layer(number: int) -> dict[str, Shape]:
+    attention = f"model.layers.{number}.self_attn."
+    mlp = f"model.layers.{number}.mlp."
+    keys = HIDDEN // HEADS * KEY_HEADS
+    return {
+        f"model.layers.{number}.input_layernorm.weight": (HIDDEN,),
+        f"{attention}q_proj.weight": (HIDDEN, HIDDEN),
+        f"{attention}k_proj.weight": (keys, HIDDEN),
+        f"{attention}v_proj.weight": (keys, HIDDEN),
+        f"{attention}o_proj.weight": (HIDDEN, HIDDEN),
+        f"model.layers.{number}.post_attention_layernorm.weight": (HIDDEN,),
+        f"{mlp}gate_proj.weight": (INTERMEDIATE, HIDDEN),
+        f"{mlp}up_proj.weight": (INTERMEDIATE, HIDDEN),
+        f"{mlp}down_proj.weight": (HIDDEN, INTERMEDIATE),
+    }
+
+
+def _config(layers: int, dtype: torch.dtype) -> LlamaConfig:
+    return LlamaConfig(
+        architectures=["LlamaForCausalLM"],
+        vocab_size=VOCABULARY,
+        hidden_size=HIDDEN,
+        intermediate_size=INTERMEDIATE,
+        num_hidden_layers=layers,
+        num_attention_heads=HEADS,
+        num_key_value_heads=KEY_HEADS,
+        dtype=dtype,
+    )

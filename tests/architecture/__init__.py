@@ -1,0 +1,1 @@
+"""Tests of mergeguard_hub.architecture."""

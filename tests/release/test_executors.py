@@ -1,0 +1,97 @@
+"""Wherever the work is done, the release is the same to the byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from mergeguard_hub.checkpoint import Checkpoint
+from mergeguard_hub.errors import NonFiniteWeightsError
+from mergeguard_hub.protection import Recipe
+from mergeguard_hub.release import protect_folder
+from mergeguard_hub.release.draft import draft, learn_facts
+from mergeguard_hub.release.drift import blocks_drift, blocks_nbytes
+from mergeguard_hub.release.spread import spread
+from mergeguard_hub.release.study import study
+from tests import tiny
+from tests.checkpoint.folders import snapshot
+from tests.checkpoint.writer import PROCESSES
+from tests.release.releases import KEY, fine_tuned
+
+EXECUTORS: dict[str, Callable[[], Executor]] = {
+    "threads": partial(ThreadPoolExecutor, 3),
+    "processes": partial(ProcessPoolExecutor, 2, mp_context=PROCESSES),
+}
+
+
+def _scaled(factor: int, number: int) -> int:
+    if number == 13:
+        raise ValueError("thirteen")
+    return factor * number
+
+
+@pytest.mark.parametrize("kind", EXECUTORS)
+def test_items_come_back_in_order(kind: str) -> None:
+    with EXECUTORS[kind]() as executor:
+        for count in (0, 1, 12):
+            assert list(spread(_scaled, 3, list(range(count)), executor)) == [3 * n for n in range(count)]
+        assert sorted(spread(_scaled, 2, [1] * 100, executor)) == [2] * 100
+        with pytest.raises(ValueError, match="thirteen"):
+            list(spread(_scaled, 3, list(range(20)), executor))
+    assert list(spread(_scaled, 3, [1, 2], None)) == [3, 6]
+
+
+@pytest.mark.parametrize("preset", ["exact", "mergelock"])
+def test_measuring_and_comparing_run_in_other_processes(tmp_path: Path, preset: str) -> None:
+    """Mixtral, because its experts come from other tensors than they are stored under."""
+    raw = tiny.save(fine_tuned("mixtral", torch.bfloat16), tmp_path / "raw")
+    protect_folder(raw, tmp_path / "release", recipe=preset, key=KEY)
+    found, recipe = study(Checkpoint.open(raw)), Recipe.preset(preset)
+    release = Checkpoint.open(tmp_path / "release", exclude=["mergeguard.json"])
+    results = []
+    with EXECUTORS["processes"]() as processes:
+        for executor in (None, processes):
+            measured: list[str] = []
+            facts = learn_facts(
+                found,
+                recipe=recipe,
+                base=None,
+                executor=executor,
+                done=lambda entry, seen=measured: seen.append(entry.name),  # type: ignore[misc]
+            )
+            assert measured == list(found.checkpoint.entries)
+            made = draft(found, facts, recipe=recipe, key=KEY, component="")
+            compared: dict[str, int] = {}
+            worst = blocks_drift(made, release, executor=executor, done=compared.__setitem__)
+            assert sum(compared.values()) == blocks_nbytes(made)
+            results.append((facts.bounds, made.mark, worst))
+    assert results[0] == results[1]
+    assert 0 < results[0][2][0] < 1e-2
+
+
+def test_nonfinite_weights_are_named_from_other_processes(tmp_path: Path) -> None:
+    model = fine_tuned("llama")
+    with torch.no_grad():
+        model.lm_head.weight[3, 3] = float("nan")
+    found = study(Checkpoint.open(tiny.save(model, tmp_path / "raw")))
+    with (
+        EXECUTORS["processes"]() as executor,
+        pytest.raises(NonFiniteWeightsError, match="lm_head.weight in model.safe"),
+    ):
+        learn_facts(found, recipe=Recipe.preset("exact"), base=None, executor=executor, done=lambda entry: None)
+
+
+@pytest.mark.parametrize("preset", ["exact", "mergelock"])
+def test_threads_write_the_same_bytes(tmp_path: Path, preset: str) -> None:
+    raw = tiny.save(fine_tuned("mixtral"), tmp_path / "raw", max_shard_size="50KB")
+    protect_folder(raw, tmp_path / "one", recipe=preset, key=KEY)
+    protect_folder(raw, tmp_path / "two", recipe=preset, key=KEY, workers=2)
+    with EXECUTORS["threads"]() as executor:
+        protect_folder(raw, tmp_path / "three", recipe=preset, key=KEY, executor=executor)
+    assert snapshot(tmp_path / "two") == snapshot(tmp_path / "one")
+    assert snapshot(tmp_path / "three") == snapshot(tmp_path / "one")
