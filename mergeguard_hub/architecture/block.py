@@ -62,10 +62,15 @@ class Attention:
     rotary_key: Part | None = None
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """Every part there is."""
+        parts = (self.query, self.key, self.value, self.output, self.gate, self.rotary_query, self.rotary_key)
+        return tuple(part for part in parts if part is not None)
+
+    @property
     def weights(self) -> tuple[str, ...]:
         """Names of the weight matrices."""
-        parts = (self.query, self.key, self.value, self.output, self.gate, self.rotary_query, self.rotary_key)
-        return tuple(dict.fromkeys(part.weight for part in parts if part is not None))
+        return tuple(dict.fromkeys(part.weight for part in self.parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +92,14 @@ class Mlp:
     gate: Part | None = None
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """Every part there is."""
+        return (self.up, self.down) if self.gate is None else (self.gate, self.up, self.down)
+
+    @property
     def weights(self) -> tuple[str, ...]:
         """Names of the weight matrices."""
-        parts = [self.up, self.down] if self.gate is None else [self.gate, self.up, self.down]
-        return tuple(dict.fromkeys(part.weight for part in parts))
+        return tuple(dict.fromkeys(part.weight for part in self.parts))
 
 
 @dataclass(frozen=True, eq=False)

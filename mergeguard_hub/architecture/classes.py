@@ -73,6 +73,12 @@ def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = {key: resolved(value) if isinstance(value, Mapping) else value for key, value in config.items()}
     width, heads = found.get("hidden_size"), found.get("num_attention_heads")
-    if "head_dim" in found and found["head_dim"] is None and isinstance(width, int) and isinstance(heads, int) and heads:
+    if (
+        "head_dim" in found
+        and found["head_dim"] is None
+        and isinstance(width, int)
+        and isinstance(heads, int)
+        and heads
+    ):
         found["head_dim"] = width // heads
     return found

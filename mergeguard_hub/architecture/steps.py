@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -72,6 +72,9 @@ class Matmul:
 
     positions: list[Positions]
     matrices: list[Floats]
+    _ready: dict[tuple[torch.dtype, int], list[tuple[slice | Tensor, Tensor]]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @property
     def idle(self) -> bool:
@@ -89,18 +92,40 @@ class Matmul:
 
     def apply(self, tensor: Tensor, axis: int) -> Tensor:
         """Return a new tensor, computed in its own dtype."""
-        before, after = tensor.shape[:axis].numel(), tensor.shape[axis + 1 :].numel()
-        source = tensor.reshape(before, tensor.shape[axis], after)
-        result = source.clone()
-        for positions, matrix in zip(self.positions, self.matrices, strict=True):
-            at, mix = _at(positions), torch.from_numpy(matrix).to(tensor.dtype)
+        before, length, after = tensor.shape[:axis].numel(), tensor.shape[axis], tensor.shape[axis + 1 :].numel()
+        source = tensor.reshape(before, length, after)
+        whole = sum(map(len, self.positions)) == length
+        result = torch.empty_like(source) if whole else source.clone()
+        for at, mixes in self._batches(tensor.dtype):
+            count, size, _ = mixes.shape
+            units = source[:, at].reshape(before, count, size, after)
             if after == 1:
-                result[:, at, 0] = source[:, at, 0] @ mix.T
-            elif before == 1:
-                result[0, at] = mix @ source[0, at]
+                mixed = torch.bmm(units[..., 0].transpose(0, 1), mixes.transpose(1, 2)).transpose(0, 1)
             else:
-                result[:, at] = mix @ source[:, at]
+                mixed = mixes @ units
+            result[:, at] = mixed.reshape(before, count * size, after)
         return result.view(tensor.shape)
+
+    def _batches(self, dtype: torch.dtype) -> list[tuple[slice | Tensor, Tensor]]:
+        """Return positions and matrices [blocks, size, size] of all blocks of one size together."""
+        key = dtype, len(self.positions)
+        if key not in self._ready:
+            sizes = dict.fromkeys(len(positions) for positions in self.positions)
+            self._ready[key] = [
+                (
+                    positions_at(np.concatenate([positions for positions in self.positions if len(positions) == size])),
+                    torch.from_numpy(np.stack([m for m in self.matrices if len(m) == size])).to(dtype),
+                )
+                for size in sizes
+            ]
+        return self._ready[key]
+
+    def touched(self, rows: Positions) -> list[int]:
+        """Return the blocks that any of these positions is in."""
+        owner = np.full(1 + max(map(np.max, [rows, *self.positions])), -1, dtype=np.int64)
+        for block, positions in enumerate(self.positions):
+            owner[positions] = block
+        return [block for block in np.unique(owner[rows]).tolist() if block >= 0]
 
 
 Step = Gather | Matmul
@@ -132,7 +157,7 @@ def restricted(steps: Sequence[Step], rows: Positions) -> tuple[Positions, list[
             needed = np.unique(wanted)
             limited.append(Gather(np.searchsorted(needed, wanted), step.factor[rows]))
         else:
-            blocks = [b for b, positions in enumerate(step.positions) if np.isin(positions, rows).any()]
+            blocks = step.touched(rows)
             needed = np.unique(np.concatenate([rows, *(step.positions[b] for b in blocks)]))
             if not np.array_equal(needed, rows):
                 limited.append(Gather(np.searchsorted(needed, rows), np.ones(len(rows))))
@@ -168,7 +193,7 @@ def closed_ranges(steps: Sequence[Step], length: int, least: int) -> list[tuple[
     return ranges
 
 
-def _at(positions: Positions) -> slice | Tensor:
+def positions_at(positions: Positions) -> slice | Tensor:
     """Return positions as a slice where they are consecutive, which saves a copy."""
     first = int(positions[0])
     if np.array_equal(positions, np.arange(first, first + len(positions))):

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from mergeguard_hub.architecture.action import Plan, working_dtype
-from mergeguard_hub.architecture.steps import Gather, Step, closed_ranges, restricted
+from mergeguard_hub.architecture.steps import Gather, Step, closed_ranges, positions_at, restricted
 
-PIECE_BYTES = 256 << 10  # two such buffers fit into the second-level cache of common processors, our choice
+PIECE_BYTES = 512 << 10  # two such buffers fit into the second-level cache of common processors, our choice
 _MIXED_PIECES = 4  # mixes take pieces that many times larger: a matrix product has to be worth its call
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -113,8 +113,7 @@ def _mixed(axes: Mapping[int, list[Step]], tensor: Tensor, piece_bytes: int) -> 
     row_bytes = max(1, work.itemsize * tensor[:1].numel())
     for start, stop in closed_ranges(axes.get(0, []), tensor.shape[0], max(1, piece_bytes // row_bytes)):
         rows, first = restricted(axes.get(0, []), np.arange(start, stop, dtype=np.int64))
-        piece = tensor[torch.from_numpy(rows)] if 0 in axes else tensor[start:stop]
-        result = piece.to(work)
+        result = tensor[positions_at(rows)].to(work)
         for axis, todo in axes.items():
             for step in first if axis == 0 else todo:
                 result = step.apply(result, axis)

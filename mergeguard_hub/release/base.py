@@ -27,7 +27,7 @@ def open_base(base: str | Path, components: Mapping[str, Checkpoint]) -> dict[st
         raise BaseModelError(
             f"there is no base model folder at {base}; give the folder of the model that was fine-tuned."
         )
-    found = open_folder(Path(base), exclude=LEFT_OUT)
+    found = open_folder(Path(base).absolute(), exclude=LEFT_OUT)
     if not found.keys() & components.keys():
         kinds = [_kind(folder) for folder in (found, components)]
         raise BaseModelError(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mergeguard_hub.architecture.action import Plan
-from mergeguard_hub.architecture.block import Attention, Mlp, Part
+from mergeguard_hub.architecture.block import Attention, Mlp
 from mergeguard_hub.architecture.miniature import example_inputs, find_class, floats, quiet, relative
 from mergeguard_hub.checkpoint import Checkpoint
 from mergeguard_hub.errors import VerificationError
@@ -27,6 +27,9 @@ WHOLE_MODEL_BYTES = 512 << 20  # float32 weights that are compared as a whole mo
 # depth makes of it. A model that amplifies rounding more than that may drift by `ROUNDINGS` times what one rounding
 # of its weights does to it.
 EXACT_TOLERANCE = 1e-4
+# One block on its own, where nothing amplifies: tight enough that a single misplaced unit in thousands shows.
+EXACT_BLOCK_TOLERANCE = 2e-5
+BLOCK_TOLERANCES: dict[str, float] = {"BF16": 2e-2, "F16": 2.5e-3, "F32": 2e-5, "F64": 2e-5}
 ROUNDINGS = 8.0
 TOLERANCES: dict[str, float] = {"BF16": 1e-1, "F16": 1e-2, "F32": 1e-3, "F64": 1e-6}
 _WEIGHT_FILE = re.compile(
@@ -41,9 +44,23 @@ def tolerance(checkpoint: Checkpoint, *, exact: bool) -> float:
         checkpoint: the original.
         exact: whether the recipe never rounds.
     """
+    return EXACT_TOLERANCE if exact else max((TOLERANCES[dtype] for dtype in _floating(checkpoint)), default=0.0)
+
+
+def block_tolerance(checkpoint: Checkpoint, *, exact: bool) -> float:
+    """Return the same for one block.
+
+    Args:
+        checkpoint: the original.
+        exact: whether the recipe never rounds.
+    """
     if exact:
-        return EXACT_TOLERANCE
-    return max((TOLERANCES[entry.dtype] for entry in checkpoint.entries.values() if entry.is_floating), default=0.0)
+        return EXACT_BLOCK_TOLERANCE
+    return max((BLOCK_TOLERANCES[dtype] for dtype in _floating(checkpoint)), default=0.0)
+
+
+def _floating(checkpoint: Checkpoint) -> set[str]:
+    return {entry.dtype for entry in checkpoint.entries.values() if entry.is_floating}
 
 
 def model_tolerance(checkpoint: Checkpoint, error: float, *, exact: bool) -> float:
@@ -130,15 +147,9 @@ def _check(checkpoints: tuple[Checkpoint, Checkpoint], task: _Task) -> float:
 
 def _tensors(block: Attention | Mlp) -> list[str]:
     """Names of everything that comparing a block reads."""
-    parts: list[Part | None]
-    names: list[str | None]
-    if isinstance(block, Attention):
-        parts = [block.query, block.key, block.value, block.output, block.gate]
-        names = [block.query_gain, block.key_gain]
-    else:
-        parts, names = [block.gate, block.up, block.down], []
-    names += [name for part in parts if part is not None for name in (part.weight, part.bias)]
-    return list(dict.fromkeys(name for name in names if name is not None))
+    gains = [block.query_gain, block.key_gain] if isinstance(block, Attention) else []
+    names = [name for part in block.parts for name in (part.weight, part.bias)]
+    return list(dict.fromkeys(name for name in [*gains, *names] if name is not None))
 
 
 def fits(checkpoint: Checkpoint, limit: int = WHOLE_MODEL_BYTES) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,13 +12,14 @@ from mergeguard_hub.protection.key import Key
 from mergeguard_hub.protection.recipe import Recipe
 from mergeguard_hub.release.already import copy_through
 from mergeguard_hub.release.base import base_digest, open_base
-from mergeguard_hub.release.claims import digests_of, earlier_release, whole_digest
+from mergeguard_hub.release.claims import earlier_release, whole_digest
 from mergeguard_hub.release.meter import Meter
 from mergeguard_hub.release.owner import owners_key
 from mergeguard_hub.release.record import compose, record_of
 from mergeguard_hub.release.report import ProgressCallback, Report
 from mergeguard_hub.release.side_files import config_texts, copy_side_files, released_text, side_files, unclaimed_text
 from mergeguard_hub.release.sidecar import LEFT_OUT, SIDECAR, sidecar_text
+from mergeguard_hub.release.spread import threads
 from mergeguard_hub.release.work import Work
 
 
@@ -67,7 +68,7 @@ def protect_folder(
         RecipeError, BaseModelError, KeyFileError: as their names say.
         VerificationError: the release does not compute what the original computes; nothing is left.
     """
-    source, target = Path(source), Path(target)
+    source, target = Path(source).absolute(), Path(target)  # workers may run in another folder
     chosen = Recipe.preset(recipe) if isinstance(recipe, str) else recipe
     components = open_folder(source, exclude=(*exclude, *LEFT_OUT))
     files = side_files(source, components, exclude=exclude)
@@ -75,8 +76,7 @@ def protect_folder(
     folder = StagedFolder(target, sources=(source, *([] if base is None else [Path(base)])), replace=replace)
     meter = Meter(progress)
     with ExitStack() as stack:
-        if executor is None and workers > 1:
-            executor = stack.enter_context(ThreadPoolExecutor(workers))
+        executor = stack.enter_context(threads(workers, executor))
         earlier = earlier_release(source, target, components, executor, meter)
         if earlier is not None and earlier.record is not None:
             staged = stack.enter_context(folder)
@@ -85,9 +85,7 @@ def protect_folder(
         staged = stack.enter_context(folder)
         work = Work(chosen, owner, executor, meter, verify)
         drafts, refused = work.draft_all(components, bases)
-        work.write_all(components, drafts, staged)
-        written = work.open_written(components, staged.path)
-        digests = digests_of(written, executor, meter)
+        digests = work.write_all(components, drafts, staged)
         release = whole_digest(digests)
         originals = config_texts(components)
         texts = {
@@ -101,6 +99,7 @@ def protect_folder(
             for name, text in originals.items()
         }
         copy_side_files(files, components, staged, texts)
+        written = work.open_written(components, staged.path)
         reports = work.verify_all(components, written, drafts, digests)
         report = compose(
             chosen,

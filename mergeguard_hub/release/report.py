@@ -12,7 +12,8 @@ class Progress:
     """One step of a long operation.
 
     Attributes:
-        phase: what is being done, as shown to a person: "prove", "protect", "verify", "unlock", "digest".
+        phase: what is being done, as shown to a person: "prove", "protect", "verify", "unlock", "digest". Each
+            goes from 0 bytes to its total.
         done_bytes, total_bytes: bytes of weights finished and to do in this phase.
         item: the component, block or tensor at hand.
     """
@@ -77,7 +78,23 @@ class ComponentReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What `protect_folder` did. Its fields, and nothing secret, are what `mergeguard.json` holds."""
+    """What `protect_folder` did; nothing in it is secret.
+
+    Attributes:
+        version: of the record's format.
+        id: short name of the release, from its digest.
+        digest: of the released weights; of a pipeline, over those of its components.
+        recipe: name of the recipe.
+        key_id: public id of the key.
+        components: one report per component.
+        stages: one report per component and stage.
+        parent: digest of the release that these weights were trained from, if any.
+        base: digest of the base model, where a stage was computed against one.
+        exact: whether unlocking restores every byte.
+        already: whether the source was this release already, and was copied as it is.
+        narrowed: block -> largest exponent n of its factors 2^-n .. 2^n, where the dtype left no room for more.
+        tools: package -> version that made the release.
+    """
 
     version: int
     id: str

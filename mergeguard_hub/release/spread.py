@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Shared = TypeVar("Shared")
 Result = TypeVar("Result")
 
-CHUNKS = 32  # pieces that the items are sent in; what is shared goes along with each, our choice
+CHUNKS = 32  # pieces that items are sent to other processes in; what is shared goes along with each, our choice
+
+
+@contextmanager
+def threads(workers: int, given: Executor | None) -> Iterator[Executor | None]:
+    """Give the executor of one run; its own threads start nothing more once the run has failed or was interrupted.
+
+    Args:
+        workers: how many threads; one is this thread, without an executor.
+        given: the caller's own executor, which is used instead and left running.
+    """
+    if given is not None or workers <= 1:
+        yield given
+        return
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def spread(
@@ -27,7 +46,7 @@ def spread(
     if executor is None:
         yield from (work(shared, item) for item in items)
         return
-    size = max(1, -(-len(items) // CHUNKS))
+    size = 1 if isinstance(executor, ThreadPoolExecutor) else max(1, -(-len(items) // CHUNKS))
     pieces = [items[start : start + size] for start in range(0, len(items), size)]
     for results in executor.map(_work_on, [work] * len(pieces), [shared] * len(pieces), pieces):
         yield from results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mergeguard_hub.release.record import report_of, require_sealed
 from mergeguard_hub.release.report import ProgressCallback, Report
 from mergeguard_hub.release.side_files import config_texts, copy_side_files, side_files, unclaimed_text
 from mergeguard_hub.release.sidecar import LEFT_OUT, SIDECAR, read_sidecar
+from mergeguard_hub.release.spread import threads
 from mergeguard_hub.release.store import store
 from mergeguard_hub.release.study import proof_from_dict, settle
 
@@ -31,6 +32,7 @@ def unlock_folder(
     key: Key | str | Path,
     passphrase: str | None = None,
     workers: int = 1,
+    executor: Executor | None = None,
     progress: ProgressCallback | None = None,
 ) -> Report:
     """Write the original model again: to the byte for exact recipes, up to one rounding for others.
@@ -44,6 +46,7 @@ def unlock_folder(
         key: the owner's key or its file.
         passphrase: for a key file that has one.
         workers: threads that work on tensors.
+        executor: what works on tensors instead, any `concurrent.futures.Executor`.
         progress: called with `Progress` records.
 
     Returns:
@@ -56,14 +59,14 @@ def unlock_folder(
         RecipeError: the release was made by a newer version of this package.
         CheckpointError, KeyFileError: as their names say.
     """
-    source, target = Path(source), Path(target)
+    source, target = Path(source).absolute(), Path(target)  # workers may run in another folder
     components = open_folder(source, exclude=LEFT_OUT)
     files = side_files(source, components)
     folder = StagedFolder(target, sources=(source,))
     record, owner = _opened(source, key, passphrase)
     meter = Meter(progress)
     with ExitStack() as stack:
-        executor = stack.enter_context(ThreadPoolExecutor(workers)) if workers > 1 else None
+        executor = stack.enter_context(threads(workers, executor))
         _require_unmodified(source, whole_digest(digests_of(components, executor, meter)), record)
         plans = {name: _inverse(name, checkpoint, record, owner) for name, checkpoint in components.items()}
         staged = stack.enter_context(folder)

@@ -9,12 +9,19 @@ from pathlib import Path
 
 from mergeguard_hub.architecture.action import Plan
 from mergeguard_hub.architecture.layout import coverage
-from mergeguard_hub.checkpoint import Checkpoint, StagedFolder, TensorEntry
+from mergeguard_hub.checkpoint import Checkpoint, StagedFolder, TensorEntry, combine_digests
 from mergeguard_hub.errors import ArchitectureError, BaseModelError, UnprovedLayoutError, VerificationError
 from mergeguard_hub.protection.key import Key
 from mergeguard_hub.protection.recipe import Recipe
 from mergeguard_hub.release.draft import Draft, compared_with_base, draft, learn_facts, needed_by
-from mergeguard_hub.release.drift import blocks_drift, blocks_nbytes, fits, model_drift, model_tolerance, tolerance
+from mergeguard_hub.release.drift import (
+    block_tolerance,
+    blocks_drift,
+    blocks_nbytes,
+    fits,
+    model_drift,
+    model_tolerance,
+)
 from mergeguard_hub.release.meter import Meter
 from mergeguard_hub.release.report import ComponentReport, StageReport
 from mergeguard_hub.release.stages import refused_reports, stage_reports
@@ -92,8 +99,8 @@ class Work:
         facts = learn_facts(found, recipe=self.recipe, base=bases.get(name), executor=self.executor, done=self._count)
         return draft(found, facts, recipe=self.recipe, key=self.key, component=name)
 
-    def write_all(self, components: Components, drafts: Mapping[str, Draft], staged: StagedFolder) -> None:
-        """Write the weights of every component.
+    def write_all(self, components: Components, drafts: Mapping[str, Draft], staged: StagedFolder) -> dict[str, str]:
+        """Write the weights of every component and return their digests, taken on the way.
 
         Args:
             components: the original.
@@ -101,9 +108,14 @@ class Work:
             staged: where they go.
         """
         self.meter.begin("protect", sum(checkpoint.nbytes for checkpoint in components.values()))
+        digests = {}
         for name, checkpoint in components.items():
             plan = drafts[name].plan if name in drafts else Plan({})
-            store(checkpoint, plan, staged, subfolder=name, executor=self.executor, done=self._count)
+            written = store(
+                checkpoint, plan, staged, subfolder=name, executor=self.executor, done=self._count, digest=True
+            )
+            digests[name] = combine_digests(written)
+        return digests
 
     def open_written(self, components: Components, root: Path) -> dict[str, Checkpoint]:
         """Return the weights that were written.
@@ -174,12 +186,12 @@ class Work:
         blocks, worst = blocks_drift(
             made, release, executor=self.executor, done=lambda block, nbytes: self.meter.advance(nbytes, block)
         )
-        _require(blocks, tolerance(original, exact=exact), worst)
+        _require(blocks, block_tolerance(original, exact=exact), worst)
         model = model_drift(original, release.root) if fits(original) else None
         if model is not None:
             whole = f"the whole {made.study.proof.architecture}"
             _require(model, model_tolerance(original, model, exact=exact), whole)
-        return blocks, model
+        return _figures(blocks), None if model is None else _figures(model)
 
 
 def class_name(checkpoint: Checkpoint) -> str:
@@ -190,6 +202,11 @@ def class_name(checkpoint: Checkpoint) -> str:
     """
     named = checkpoint.config.get("architectures")
     return str(checkpoint.config.get("_class_name") or (named[0] if isinstance(named, list) and named else ""))
+
+
+def _figures(error: float) -> float:
+    """Return an error to two figures; the others depend on the machine and its number of threads."""
+    return float(f"{error:.1e}")
 
 
 def _why(name: str, found: StudyOrReason) -> str:

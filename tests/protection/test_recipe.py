@@ -107,3 +107,10 @@ def test_what_cannot_be_is_refused(case: str) -> None:
 def test_one_stage_needs_no_list() -> None:
     assert Recipe(HeadMix()).stages == (HeadMix(),)  # type: ignore[arg-type]
     assert Recipe(stage for stage in [HeadMix()]).name == "custom"
+
+
+def test_too_many_factors_on_one_weight_are_refused() -> None:
+    recipe = [UnitScaling(), UnitScaling(), NormAbsorption(), NormAbsorption()]
+    with pytest.raises(RecipeError, match="4 stages of the recipe scale the same weights by powers of two"):
+        Recipe(recipe)
+    assert len(Recipe([*recipe[:3], NormAbsorption(max_exponent=0)]).stages) == 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -10,16 +9,14 @@ import pytest
 import torch
 
 from mergeguard_hub.architecture.action import Mix, Monomial, Plan
-from mergeguard_hub.architecture.space import Claim, Port, Space, rows
+from mergeguard_hub.architecture.space import Claim, Space
 from mergeguard_hub.protection import (
     STAGES,
-    ExpertPermutation,
     Facts,
     HeadMix,
     HeadScaling,
     Key,
     Recipe,
-    ResidualShuffle,
     Stage,
     UnitRearrangement,
     UnitScaling,
@@ -185,58 +182,6 @@ def test_mixes_reach_every_copy(kind: Any) -> None:
         assert not torch.allclose(released["q.weight"][at], tensors["q.weight"][at], atol=0.1)
     for name in ("q.weight", "k.weight"):
         assert torch.allclose(restored[name], tensors[name], atol=1e-9)
-
-
-EXPERTS = 7
-
-
-def _mixture() -> tuple[list[Space], dict[str, tuple[int, ...]]]:
-    shapes: dict[str, tuple[int, ...]] = {"router": (EXPERTS, 5)}
-    spaces = []
-    for expert in range(EXPERTS):
-        shapes |= {f"{expert}.up": (SIZE, 5), f"{expert}.down": (5, SIZE)}
-        ports = (Port(f"{expert}.up", 0, rows(0, SIZE), scale=1), Port(f"{expert}.down", 1, rows(0, SIZE), scale=-1))
-        claims: frozenset[Claim] = frozenset({"permute", "sign", "scale"})
-        spaces.append(Space(f"{expert}/units", "hidden_units", SIZE, ports, claims))
-    families = (tuple(f"{e}.up" for e in range(EXPERTS)), tuple(f"{e}.down" for e in range(EXPERTS)))
-    router = (Port("router", 0, rows(0, EXPERTS)),)
-    spaces.append(Space("experts", "experts", EXPERTS, router, frozenset({"permute"}), families=families))
-    into = [Port(f"{e}.up", 1, rows(0, 5)) for e in range(EXPERTS)] + [Port("router", 1, rows(0, 5))]
-    out = [Port(f"{e}.down", 0, rows(0, 5)) for e in range(EXPERTS)]
-    spaces.append(Space("residual", "residual", 5, tuple(into + out), frozenset({"permute", "sign"})))
-    return spaces, shapes
-
-
-@pytest.mark.parametrize(
-    "stages",
-    list(permutations([UnitRearrangement(), UnitScaling(), ExpertPermutation(), ResidualShuffle()])),
-    ids=lambda stages: "-".join(type(stage).__name__[:6] for stage in stages),
-)
-def test_experts_move_before_between_and_after_other_stages(stages: tuple[Stage, ...]) -> None:
-    """The mixture computes the same in the new basis, and the inverse plan restores every bit."""
-    spaces, shapes = _mixture()
-    plan = _plan(list(stages), spaces, shapes)
-    tensors = _random(torch.float64, shapes)
-    released = _applied(plan, tensors)
-    restored = _applied(plan.inverse(), released)
-    assert any(name != source for name, source in plan.source.items())
-    assert all(torch.equal(restored[name], tensor) for name, tensor in tensors.items())
-    residual = next(d.action for d in _actions(stages, spaces) if d.space.kind == "residual")
-    assert isinstance(residual, Monomial)
-    order, signs = torch.from_numpy(residual.permutation), torch.from_numpy(residual.signs)
-    x = torch.randn(5, dtype=torch.float64)
-    assert torch.allclose(_mixed(released, x[order] * signs), _mixed(tensors, x)[order] * signs)
-
-
-def _actions(stages: tuple[Stage, ...], spaces: list[Space]) -> list[Any]:
-    return list(draw_actions(spaces, recipe=Recipe(stages), key=KEY, component="", facts=FACTS))
-
-
-def _mixed(tensors: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """What a mixture of linear experts answers."""
-    weights = torch.softmax(tensors["router"] @ x, 0)
-    answers = [tensors[f"{e}.down"] @ (tensors[f"{e}.up"] @ x) for e in range(EXPERTS)]
-    return torch.stack([w * answer for w, answer in zip(weights, answers, strict=True)]).sum(0)
 
 
 def test_a_mark_knows_its_actions() -> None:

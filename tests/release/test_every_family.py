@@ -22,6 +22,7 @@ CASES = [(family, preset, dtype) for family in tiny.FAMILIES for preset in PRESE
 # Largest relative output error, in float32 arithmetic. Exact recipes only reorder sums; others round every weight once.
 ROUNDED = {torch.float32: 1e-5, torch.bfloat16: 3e-2}
 REORDERED = 1e-5
+BLOCKS = {torch.float32: 1e-6, torch.bfloat16: 8e-3}
 # T5 does not divide attention scores by the square root of the width, so wide random weights saturate its softmax.
 AMPLIFIES = {"flan_t5": 10.0}
 # One rounding there and one back: errors of half a unit in the last place, relative to a row of the weights.
@@ -124,9 +125,9 @@ def test_verifies(made: Maker, family: str, preset: str, dtype: torch.dtype) -> 
     checked = verify_folder(found.release, against=found.raw)
     assert (checked.state, checked.ok) == ("protected", True)
     assert checked.claimed == checked.actual == found.report.digest
-    assert checked.drift == {"": component.model_drift}
+    assert checked.drift[""] == pytest.approx(component.model_drift, rel=0.06)
     assert component.block_drift is not None
-    assert component.block_drift <= (REORDERED if preset == "exact" else ROUNDED[dtype])
+    assert component.block_drift <= (1e-6 if preset == "exact" else BLOCKS[dtype])
 
 
 @families

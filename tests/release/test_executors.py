@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -13,10 +14,10 @@ import torch
 from mergeguard_hub.checkpoint import Checkpoint
 from mergeguard_hub.errors import NonFiniteWeightsError
 from mergeguard_hub.protection import Recipe
-from mergeguard_hub.release import protect_folder
+from mergeguard_hub.release import protect_folder, unlock_folder
 from mergeguard_hub.release.draft import draft, learn_facts
 from mergeguard_hub.release.drift import blocks_drift, blocks_nbytes
-from mergeguard_hub.release.spread import spread
+from mergeguard_hub.release.spread import spread, threads
 from mergeguard_hub.release.study import study
 from tests import tiny
 from tests.checkpoint.folders import snapshot
@@ -44,6 +45,27 @@ def test_items_come_back_in_order(kind: str) -> None:
         with pytest.raises(ValueError, match="thirteen"):
             list(spread(_scaled, 3, list(range(20)), executor))
     assert list(spread(_scaled, 3, [1, 2], None)) == [3, 6]
+
+
+def test_a_failed_run_starts_nothing_more() -> None:
+    """Ctrl-C ends a run with threads when what is under way has ended, not when everything is done."""
+    done: list[int] = []
+
+    def run() -> None:
+        with threads(2, None) as executor:
+            for _ in spread(_slowly, done, list(range(400)), executor):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert 0 < len(done) < 100
+    with threads(1, None) as alone:
+        assert alone is None
+
+
+def _slowly(done: list[int], number: int) -> None:
+    time.sleep(0.005)
+    done.append(number)
 
 
 @pytest.mark.parametrize("preset", ["exact", "mergelock"])
@@ -87,11 +109,15 @@ def test_nonfinite_weights_are_named_from_other_processes(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("preset", ["exact", "mergelock"])
-def test_threads_write_the_same_bytes(tmp_path: Path, preset: str) -> None:
+def test_the_same_bytes_everywhere(tmp_path: Path, preset: str) -> None:
     raw = tiny.save(fine_tuned("mixtral"), tmp_path / "raw", max_shard_size="50KB")
-    protect_folder(raw, tmp_path / "one", recipe=preset, key=KEY)
-    protect_folder(raw, tmp_path / "two", recipe=preset, key=KEY, workers=2)
-    with EXECUTORS["threads"]() as executor:
-        protect_folder(raw, tmp_path / "three", recipe=preset, key=KEY, executor=executor)
-    assert snapshot(tmp_path / "two") == snapshot(tmp_path / "one")
-    assert snapshot(tmp_path / "three") == snapshot(tmp_path / "one")
+    protect_folder(raw, tmp_path / "alone", recipe=preset, key=KEY)
+    unlock_folder(tmp_path / "alone", tmp_path / "alone unlocked", key=KEY)
+    protect_folder(raw, tmp_path / "workers", recipe=preset, key=KEY, workers=2)
+    for kind, start in EXECUTORS.items():
+        with start() as executor:
+            protect_folder(raw, tmp_path / kind, recipe=preset, key=KEY, executor=executor)
+            unlock_folder(tmp_path / kind, tmp_path / f"{kind} unlocked", key=KEY, executor=executor)
+        assert snapshot(tmp_path / kind) == snapshot(tmp_path / "alone")
+        assert snapshot(tmp_path / f"{kind} unlocked") == snapshot(tmp_path / "alone unlocked")
+    assert snapshot(tmp_path / "workers") == snapshot(tmp_path / "alone")
