@@ -1,0 +1,1 @@
+"""The Gradio page and the small trained models that it shows."""

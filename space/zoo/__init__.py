@@ -1,0 +1,1 @@
+"""Small models that were really trained, with the scripts that train them again."""
