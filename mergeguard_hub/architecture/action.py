@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mergeguard_hub.architecture.space import Port, Positions, Space
-from mergeguard_hub.architecture.steps import Floats, Gather, Matmul, Step
+from mergeguard_hub.architecture.steps import Floats, Gather, Matmul, Step, inverse_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class Mix:
         """Return the matrix that acts along one port's axis, [size, size]."""
         if port.scale == 0:
             raise ValueError(f"{port.tensor} axis {port.axis} only moves; a mix cannot act on it")
-        return self.matrix if port.scale > 0 else np.linalg.inv(self.matrix).T
+        return self.matrix if port.scale > 0 else inverse_of(self.matrix).T
 
 
 Action = Monomial | Mix
@@ -88,10 +88,10 @@ class Plan:
 
     def _gather(self, steps: list[Step], port: Port, action: Monomial) -> None:
         length = self.shapes[port.tensor][port.axis]
-        if not steps or not isinstance(steps[-1], Gather):
-            steps.append(Gather(np.arange(length, dtype=np.int64), np.ones(length)))
-        last = steps[-1]
-        assert isinstance(last, Gather)
+        last = steps[-1] if steps else None
+        if not isinstance(last, Gather):
+            last = Gather(np.arange(length, dtype=np.int64), np.ones(length))
+            steps.append(last)
         to, of = port.positions, port.positions[action.permutation]
         index, factor = last.index[of], last.factor[of]
         last.index[to] = index

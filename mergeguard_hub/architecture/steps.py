@@ -88,7 +88,7 @@ class Matmul:
 
     def inverse(self) -> Matmul:
         """Return the step that undoes this one up to rounding."""
-        return Matmul(self.positions, [np.linalg.inv(matrix) for matrix in self.matrices])
+        return Matmul(self.positions, [inverse_of(matrix) for matrix in self.matrices])
 
     def apply(self, tensor: Tensor, axis: int) -> Tensor:
         """Return a new tensor, computed in its own dtype."""
@@ -138,6 +138,11 @@ def is_power_of_two(factor: Floats) -> bool:
     (True, False)
     """
     return bool(np.all(np.frexp(np.abs(factor))[0] == 0.5))
+
+
+def inverse_of(matrix: Floats) -> Floats:
+    """Return the inverse of a square matrix, in float64."""
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
 
 
 def restricted(steps: Sequence[Step], rows: Positions) -> tuple[Positions, list[Step]]:

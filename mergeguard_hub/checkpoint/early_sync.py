@@ -7,7 +7,6 @@ from pathlib import Path
 
 from mergeguard_hub.checkpoint.storage import sync
 
-
 WORTH_BYTES = 64 << 20  # smaller files are on the disk in no time, our choice
 
 

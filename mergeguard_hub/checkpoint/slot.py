@@ -48,8 +48,8 @@ class Slot:
                     end = offset + view.nbytes
                     if offset < 0 or end > self.entry.nbytes:
                         raise CheckpointError(
-                            f"Tensor {self.entry.name!r} has {self.entry.nbytes} bytes, bytes {offset} to {end} were to "
-                            "be written. Its shape or dtype has changed: a stage must keep both."
+                            f"Tensor {self.entry.name!r} has {self.entry.nbytes} bytes, bytes {offset} to {end} were "
+                            "to be written. Its shape or dtype has changed: a stage must keep both."
                         )
                     write_at(descriptor, view, self.entry.start + offset)
                 offset = end

@@ -48,7 +48,7 @@ def draw_actions(spaces: Sequence[Space], *, recipe: Recipe, key: Key, component
     """
     for number, stage in enumerate(recipe.stages):
         for space in targets(stage, spaces):
-            stream = key.stream(component, str(number), type(stage).__name__, space.name)
+            stream = key.stream(component, str(number), type(stage).__name__, space.name, facts.salt)
             action = stage.draw(space, stream, facts)
             if action is not None:
                 yield Drawn(f"{number} {type(stage).__name__}", space, action)

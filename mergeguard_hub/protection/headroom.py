@@ -13,9 +13,7 @@ from torch import Tensor
 from mergeguard_hub.architecture.names import template_of
 from mergeguard_hub.architecture.space import Space
 
-STAGES_PER_TENSOR = (
-    3  # at most this many stages scale one tensor: units or heads, norm absorption, and one more by hand
-)
+STAGES_PER_TENSOR = 3  # at most so many stages scale one tensor: units or heads, norm absorption, one more by hand
 MOST = 16  # stages take no larger exponent
 _PIECE_BYTES = 256 << 10  # read at a time: the reductions after the first find it in the cache, our choice
 
@@ -90,7 +88,7 @@ def scale_bounds(spaces: Iterable[Space], headroom: Mapping[str, int]) -> dict[s
     for space in spaces:
         if "scale" not in space.claims:
             continue
-        least = min((headroom[port.tensor] for port in space.ports if port.scale), default=MOST)
+        least = min((headroom[port.tensor] for port in space.ports if port.scale), default=MOST * STAGES_PER_TENSOR)
         bound = least // STAGES_PER_TENSOR
         if bound < MOST:
             block = block_of(space)

@@ -25,11 +25,13 @@ class Facts:
         dtypes: tensor name -> safetensors dtype code.
         bounds: block (see `block_of`) -> largest exponent that keeps its weights exact; missing means no limit.
         assignments: space name -> permutation [size] computed from weights, for stages that do not draw theirs.
+        salt: public text that differs between models, so that two of them under one key do not merge with each other.
     """
 
     dtypes: Mapping[str, str]
     bounds: Mapping[str, int] = field(default_factory=dict)
     assignments: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    salt: str = ""
 
     def bound(self, space: Space, wanted: int) -> int:
         """Return the largest exponent that may be drawn.

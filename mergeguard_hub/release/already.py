@@ -10,7 +10,7 @@ from mergeguard_hub.checkpoint import Checkpoint, StagedFolder
 from mergeguard_hub.release.meter import Meter
 from mergeguard_hub.release.record import report_of
 from mergeguard_hub.release.report import Report
-from mergeguard_hub.release.side_files import config_texts, copy_side_files, released_text
+from mergeguard_hub.release.side_files import config_texts, copy_side_files, released_texts
 from mergeguard_hub.release.sidecar import SIDECAR
 
 
@@ -38,23 +38,17 @@ def copy_through(
     """
     record, holder = found
     report = report_of(record, already=True)
-    holding = {component.name: component.digest for component in report.components}
+    protected = {name for name, component in record["components"].items() if "draft" in component}
+    claimed = {component.name: component.digest for component in report.components if component.name in protected}
     meter.begin("protect", sum(checkpoint.nbytes for checkpoint in components.values()))
     for name, checkpoint in components.items():
         staged.allocate(checkpoint, name)
         for entry in checkpoint.entries.values():
             staged.copy_tensor(checkpoint, entry, name)
             meter.advance(entry.nbytes, entry.name)
-    texts = {
-        name: released_text(
-            text,
-            components[name],
-            digest=holding[name] if "draft" in record["components"].get(name, {}) else None,
-            release=report.digest,
-            architecture=architecture,
-        )
-        for name, text in config_texts(components).items()
-    }
+    texts = released_texts(
+        config_texts(components), components, claimed, release=report.digest, architecture=architecture
+    )
     copy_side_files(files, components, staged, texts)
     staged.copy_file(holder, SIDECAR)
     return report

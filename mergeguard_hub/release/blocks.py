@@ -82,8 +82,9 @@ class _Side:
         return self._product(part.weight, placed, last=part.axis > _other_axis(self.plan, part))
 
     def _inputs(self, weight: str, axis: int) -> Tensor:
-        """Random inputs [tokens, width], the same for every matrix of that width, in the basis that it reads: the
-        inverse of what its columns went through.
+        """Return random inputs [tokens, width], the same for every matrix of that width, in the basis that it reads.
+
+        The released one's is the inverse of what its columns went through.
         """
         width = self.plan.shapes[weight][axis]
         inputs = torch.randn(TOKENS, width, generator=torch.Generator().manual_seed(_SEED))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 import zlib
 from collections.abc import Callable
@@ -27,6 +29,7 @@ from mergeguard_hub.release.spread import spread
 from mergeguard_hub.release.study import Study
 
 Permutations = dict[str, NDArray[np.int64]]
+SAMPLED_BYTES = 4096  # of each tensor, for the salt
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,7 @@ def learn_facts(
     found: Study,
     *,
     recipe: Recipe,
+    key: Key,
     base: Checkpoint | None,
     executor: Executor | None,
     done: Callable[[TensorEntry], None],
@@ -59,6 +63,7 @@ def learn_facts(
     Args:
         found: one component.
         recipe: stages in order.
+        key: the owner's key.
         base: the same component of the base model, for stages that are computed against it.
         executor: where tensors are read; None for this thread.
         done: called after each tensor.
@@ -71,18 +76,36 @@ def learn_facts(
         dtypes=_dtypes(found.checkpoint),
         bounds=scale_bounds(found.layout.spaces, _measure_all(found.checkpoint, executor, done)),
         assignments=_assignments(found, recipe, base),
+        salt=salt_of(found.checkpoint, key),
     )
 
 
-def recall_facts(checkpoint: Checkpoint, bounds: dict[str, int], assignments: Permutations) -> Facts:
+def salt_of(checkpoint: Checkpoint, key: Key) -> str:
+    """Return 32 hex digits that differ between models and tell nothing about them: a keyed hash of sampled weights.
+
+    It takes the first bytes of every tensor. Training moves all of them, and reading everything again would take as
+    long as protecting.
+
+    Args:
+        checkpoint: one component, unprotected.
+        key: the owner's key.
+    """
+    state = hmac.new(key.secret, b"mergeguard salt v1", hashlib.sha256)
+    for name, entry in checkpoint.entries.items():
+        state.update(f"{name}\0{entry.dtype}\0{entry.shape}\0".encode() + bytes(checkpoint.raw(name)[:SAMPLED_BYTES]))
+    return state.hexdigest()[:32]
+
+
+def recall_facts(checkpoint: Checkpoint, bounds: dict[str, int], assignments: Permutations, salt: str) -> Facts:
     """Return the facts of a release from its record.
 
     Args:
         checkpoint: the released component.
         bounds: as recorded.
         assignments: as recorded, opened with the key.
+        salt: as recorded.
     """
-    return Facts(dtypes=_dtypes(checkpoint), bounds=bounds, assignments=assignments)
+    return Facts(dtypes=_dtypes(checkpoint), bounds=bounds, assignments=assignments, salt=salt)
 
 
 def draft(found: Study, facts: Facts, *, recipe: Recipe, key: Key, component: str) -> Draft:

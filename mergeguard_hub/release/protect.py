@@ -17,7 +17,7 @@ from mergeguard_hub.release.meter import Meter
 from mergeguard_hub.release.owner import owners_key
 from mergeguard_hub.release.record import compose, record_of
 from mergeguard_hub.release.report import ProgressCallback, Report
-from mergeguard_hub.release.side_files import config_texts, copy_side_files, released_text, side_files, unclaimed_text
+from mergeguard_hub.release.side_files import config_texts, copy_side_files, released_texts, side_files, unclaimed_text
 from mergeguard_hub.release.sidecar import LEFT_OUT, SIDECAR, sidecar_text
 from mergeguard_hub.release.spread import threads
 from mergeguard_hub.release.work import Work
@@ -73,7 +73,7 @@ def protect_folder(
     components = open_folder(source, exclude=(*exclude, *LEFT_OUT))
     files = side_files(source, components, exclude=exclude)
     bases = open_base(base, components) if base is not None and chosen.needs_base else {}
-    folder = StagedFolder(target, sources=(source, *([] if base is None else [Path(base)])), replace=replace)
+    folder = StagedFolder(target, sources=(source, *([Path(base)] if base and bases else [])), replace=replace)
     meter = Meter(progress)
     with ExitStack() as stack:
         executor = stack.enter_context(threads(workers, executor))
@@ -86,26 +86,16 @@ def protect_folder(
         work = Work(chosen, owner, executor, meter, verify)
         drafts, refused = work.draft_all(components, bases)
         digests = work.write_all(components, drafts, staged)
-        release = whole_digest(digests)
         originals = config_texts(components)
-        texts = {
-            name: released_text(
-                text,
-                components[name],
-                digest=digests[name] if name in drafts else None,
-                release=release,
-                architecture=architecture,
-            )
-            for name, text in originals.items()
-        }
+        claimed = {name: digest for name, digest in digests.items() if name in drafts}
+        texts = released_texts(originals, components, claimed, release=whole_digest(digests), architecture=architecture)
         copy_side_files(files, components, staged, texts)
         written = work.open_written(components, staged.path)
-        reports = work.verify_all(components, written, drafts, digests)
         report = compose(
             chosen,
             owner,
             drafts,
-            reports,
+            work.verify_all(components, written, drafts, digests),
             work.stages(components, drafts, refused),
             parent=None if earlier is None else earlier.digest,
             base=base_digest(bases, executor),

@@ -85,6 +85,7 @@ def record_of(
     for name, made in drafts.items():
         record["components"][name]["draft"] = {
             "bounds": dict(made.facts.bounds),
+            "salt": made.facts.salt,
             "assignments": seal(dict(made.facts.assignments), key, name, report.digest),
             "config": made.study.config,
             "proof": proof_to_dict(made.study.proof),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,15 @@ class Progress:
     item: str = ""
 
 
-ProgressCallback = Callable[[Progress], None]
 StageStatus = Literal["proved", "not applicable", "refused"]
+
+
+class ProgressCallback(Protocol):
+    """Whatever is told of progress: any function of one `Progress`. What it raises ends the operation."""
+
+    def __call__(self, step: Progress, /) -> object:
+        """Take one step; the answer is not looked at."""
+        ...
 
 
 @dataclass(frozen=True)

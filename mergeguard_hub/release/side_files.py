@@ -77,30 +77,41 @@ def config_texts(components: Mapping[str, Checkpoint]) -> dict[str, str]:
     }
 
 
-def released_text(
-    text: str, checkpoint: Checkpoint, *, digest: str | None, release: str, architecture: str | None
-) -> str:
-    """Return a config.json as a release has it, every byte that says something else as it was.
+def released_texts(
+    texts: Mapping[str, str],
+    components: Mapping[str, Checkpoint],
+    claimed: Mapping[str, str],
+    *,
+    release: str,
+    architecture: str | None,
+) -> dict[str, str]:
+    """Return every config.json as a release has it, every byte that says something else as it was.
 
     Args:
-        text: the original.
-        checkpoint: its component.
-        digest: of the component's weights, for its claim; None for one that is not protected and claims nothing.
+        texts: component name -> text of its original config.json.
+        components: the opened folder.
+        claimed: component name -> digest of its weights, for the claim; those that are not protected claim nothing.
         release: digest of the whole release.
         architecture: class name in place of the one that is there.
     """
-    text = without_members(text, CLAIM_KEYS)
-    if architecture is not None and checkpoint.config.get("architectures") not in (None, [], [architecture]):
-        text = with_value(text, "architectures", [architecture])
-    key = claim_key(checkpoint.config)
-    return text if key is None or digest is None else with_member(text, key, claim_of(digest, release))
+    found = {}
+    for name, text in texts.items():
+        config = components[name].config
+        text = without_members(text, CLAIM_KEYS)
+        if architecture is not None and config.get("architectures") not in (None, [], [architecture]):
+            text = with_value(text, "architectures", [architecture])
+        key = claim_key(config)
+        if key is not None and name in claimed:
+            text = with_member(text, key, claim_of(claimed[name], release))
+        found[name] = text
+    return found
 
 
 def unclaimed_text(text: str) -> str:
     """Return a released config.json without its claim.
 
     Args:
-        text: as `released_text` returned it.
+        text: as `released_texts` returned it.
     """
     return without_members(text, CLAIM_KEYS)
 

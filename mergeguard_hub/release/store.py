@@ -90,7 +90,7 @@ def _hashed(pieces: Iterator[memoryview], state: TensorDigest | None) -> Iterato
 
 
 def open_weights(like: Checkpoint, root: Path) -> Checkpoint:
-    """Return the weights under `root`, which were written at the same offsets as `like`, without reading headers again."""
+    """Return the weights under `root`, written at the same offsets as `like`, without reading headers again."""
     return Checkpoint(
         root,
         config=like.config,

@@ -114,7 +114,8 @@ def _inverse(name: str, checkpoint: Checkpoint, record: Mapping[str, Any], key: 
         return Plan({})
     recipe = Recipe.from_settings(record["recipe"]["stages"], name=record["recipe"]["name"])
     found = settle(checkpoint, proof_from_dict(written["proof"]), written["config"])
-    facts = recall_facts(checkpoint, written["bounds"], unseal(written["assignments"], key, name, record["digest"]))
+    assignments = unseal(written["assignments"], key, name, record["digest"])
+    facts = recall_facts(checkpoint, written["bounds"], assignments, written["salt"])
     made = draft(found, facts, recipe=recipe, key=key, component=name)
     if made.mark != written["actions"]:
         raise ModifiedReleaseError(

@@ -96,7 +96,14 @@ class Work:
                 f"the base model has no component {name!r}, only {', '.join(bases)}. Give the base model that this one "
                 "was fine-tuned from, in the same format."
             )
-        facts = learn_facts(found, recipe=self.recipe, base=bases.get(name), executor=self.executor, done=self._count)
+        facts = learn_facts(
+            found,
+            recipe=self.recipe,
+            key=self.key,
+            base=bases.get(name),
+            executor=self.executor,
+            done=self._count,
+        )
         return draft(found, facts, recipe=self.recipe, key=self.key, component=name)
 
     def write_all(self, components: Components, drafts: Mapping[str, Draft], staged: StagedFolder) -> dict[str, str]:

@@ -38,6 +38,15 @@ def _words(count: int, *labels: str, skip: int = 0) -> Words:
     return np.frombuffer(blocks, dtype="<u8")[skip : skip + count]
 
 
+def _salt(raw: Path) -> str:
+    """What separates models under one key: a keyed hash of the first bytes of every tensor."""
+    state = hmac.new(SECRET, b"mergeguard salt v1", hashlib.sha256)
+    for name, tensor in sorted(weights(raw).items()):
+        stored = tensor.contiguous().view(torch.uint8).numpy().tobytes()[:4096]
+        state.update(f"{name}\0F32\0{tuple(tensor.shape)}\0".encode() + stored)
+    return state.hexdigest()[:32]
+
+
 def _permutation(size: int, *labels: str) -> NDArray[np.int64]:
     return np.argsort(_words(size, *labels), kind="stable")
 
@@ -72,7 +81,7 @@ def test_hidden_units(raw: Path, base: dict[str, torch.Tensor], tmp_path: Path) 
     """The original finds the permutation exactly, and so does the base model, which everybody has."""
     original, release = weights(raw), _protected(raw, tmp_path, Recipe([UnitRearrangement()]))
     for layer in LAYERS:
-        drawn = _permutation(56, "", "0", "UnitRearrangement", f"{layer}.mlp/units")
+        drawn = _permutation(56, "", "0", "UnitRearrangement", f"{layer}.mlp/units", _salt(raw))
         for name, axis in (("gate_proj", 0), ("up_proj", 0), ("down_proj", 1)):
             weight = f"{layer}.mlp.{name}.weight"
             assert torch.equal(release[weight], original[weight].index_select(axis, torch.from_numpy(drawn)))
@@ -84,7 +93,7 @@ def test_hidden_units(raw: Path, base: dict[str, torch.Tensor], tmp_path: Path) 
 def test_the_residual_stream(raw: Path, base: dict[str, torch.Tensor], tmp_path: Path) -> None:
     original, release = weights(raw), _protected(raw, tmp_path, Recipe([ResidualShuffle()]))
     name = "model.embed_tokens.weight"
-    labels = ("", "0", "ResidualShuffle", "hidden_size/residual")
+    labels = ("", "0", "ResidualShuffle", "hidden_size/residual", _salt(raw))
     drawn, signs = _permutation(32, *labels), torch.from_numpy(_signs(32, *labels)).float()
     assert torch.equal(release[name], original[name][:, drawn] * signs)
     for reference in (original, base):
@@ -96,7 +105,7 @@ def test_signs_and_factors_of_units(raw: Path, base: dict[str, torch.Tensor], tm
     original, release = weights(raw), _protected(raw, tmp_path, Recipe([UnitScaling()]))
     for layer in LAYERS:
         up = f"{layer}.mlp.up_proj.weight"
-        labels = ("", "0", "UnitScaling", f"{layer}.mlp/units")
+        labels = ("", "0", "UnitScaling", f"{layer}.mlp/units", _salt(raw))
         words = _words(56, *labels, skip=112)  # after the permutation and the signs
         assert words.max() < 2**64 - 2**64 % 9
         factors = _signs(56, *labels) * 2.0 ** ((words % np.uint64(9)).astype(np.int64) - 4)
@@ -112,7 +121,7 @@ def test_mixes_inside_heads(raw: Path, base: dict[str, torch.Tensor], tmp_path: 
         value = f"{layer}.self_attn.v_proj.weight"
         for head in range(2):
             at = slice(8 * head, 8 * head + 8)
-            stream = Key(SECRET).stream("", "0", "HeadMix", f"{layer}.self_attn/values.{head}")
+            stream = Key(SECRET).stream("", "0", "HeadMix", f"{layer}.self_attn/values.{head}", _salt(raw))
             rotation, _ = stream.orthogonal(8), stream.uniform(8)  # factors, which are all one for this kind
             drawn = rotation[stream.permutation(8)]
             found = _least_squares(original[value][at], release[value][at])
@@ -124,3 +133,16 @@ def test_mixes_inside_heads(raw: Path, base: dict[str, torch.Tensor], tmp_path: 
 def _least_squares(before: torch.Tensor, after: torch.Tensor) -> NDArray[np.float64]:
     """The matrix M with after = M before."""
     return np.linalg.lstsq(before.double().T.numpy(), after.double().T.numpy(), rcond=None)[0].T
+
+
+def test_one_key_draws_other_actions_for_another_model(raw: Path, tmp_path: Path) -> None:
+    """Else two releases of one publisher would merge with each other."""
+    other = tiny.save(tiny.llama(), tmp_path / "other")
+    recipe = Recipe([UnitRearrangement()])
+    name = "model.layers.0.mlp.up_proj.weight"
+    found = []
+    for number, source in enumerate((raw, other)):
+        place = tmp_path / str(number)
+        found.append(_matched(_protected(source, place, recipe)[name], weights(source)[name]))
+    assert np.count_nonzero(found[0] == found[1]) < 10
+    assert found[0].tolist() != found[1].tolist()

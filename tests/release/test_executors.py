@@ -82,6 +82,7 @@ def test_measuring_and_comparing_run_in_other_processes(tmp_path: Path, preset: 
             facts = learn_facts(
                 found,
                 recipe=recipe,
+                key=KEY,
                 base=None,
                 executor=executor,
                 done=lambda entry, seen=measured: seen.append(entry.name),  # type: ignore[misc]
@@ -105,7 +106,7 @@ def test_nonfinite_weights_are_named_from_other_processes(tmp_path: Path) -> Non
         EXECUTORS["processes"]() as executor,
         pytest.raises(NonFiniteWeightsError, match="lm_head.weight in model.safe"),
     ):
-        learn_facts(found, recipe=Recipe.preset("exact"), base=None, executor=executor, done=lambda entry: None)
+        learn_facts(found, recipe=Recipe.preset("exact"), key=KEY, base=None, executor=executor, done=lambda entry: None)
 
 
 @pytest.mark.parametrize("preset", ["exact", "mergelock"])
