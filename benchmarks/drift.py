@@ -1,7 +1,7 @@
 """How far outputs drift at real width: `python -m benchmarks.drift [--only NAME] [--scratch DIR]`.
 
-One layer at the published width of each language model, and the whole UNet of Stable Diffusion 1.5, with random weights of
-the published spread. Drift is the largest relative error against the original, in float32: of any block on random inputs,
+One layer at the published width of each language model, and the whole UNet of Stable Diffusion 1.5, with random weights
+of the published spread. Drift is the largest relative error against the original, in float32: of any block on random inputs,
 and of the model's outputs. Beside it stands what one rounding of every weight to that dtype does to the model's outputs.
 Writes benchmarks/results/drift.md.
 """
@@ -80,7 +80,7 @@ def gemma2_9b() -> Any:
 
 
 def sd15_unet() -> Any:
-    """The whole UNet of Stable Diffusion 1.5 (Rombach et al. 2022, arXiv 2112.10752); the sample size has no weights."""
+    """The whole UNet of Stable Diffusion 1.5 (Rombach et al. 2022, arXiv 2112.10752); the sample size is no weight."""
     import diffusers
 
     return diffusers.UNet2DConditionModel(
@@ -129,7 +129,7 @@ def rows(label: str, build: Callable[[], Any], scratch: Path) -> list[str]:
 def main() -> None:
     """Measure, print and write down."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=MODELS, action="append", help="measure only this model; nothing is written down")
+    parser.add_argument("--only", choices=MODELS, action="append", help="only this model; nothing is written down")
     parser.add_argument("--scratch", type=Path, help="folder for the checkpoints, about 8 GB; removed afterwards")
     chosen = parser.parse_args()
     head = ["| model | weights | dtype | one rounding | " + " | ".join(f"{p}: block / model" for p in PRESETS) + " |"]

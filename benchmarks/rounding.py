@@ -57,7 +57,7 @@ def product_error(head: Space, action: Action | None, dtype: torch.dtype) -> flo
     generator = torch.Generator().manual_seed(0)
     weights = {name: 0.02 * torch.randn(HEAD, WIDTH, generator=generator, dtype=torch.float64) for name in ("k", "q")}
     weights = {name: tensor.to(dtype).double() for name, tensor in weights.items()} if action else weights
-    plan = Plan({name: (HEAD, WIDTH) for name in weights})
+    plan = Plan(dict.fromkeys(weights, (HEAD, WIDTH)))
     if action is not None:
         plan.add(head, action)
     stored = {name: plan.apply(name, tensor).to(dtype).double() for name, tensor in weights.items()}
@@ -69,7 +69,9 @@ def condition_of(action: Action | None) -> float:
     """Return the condition number of an action's matrix."""
     if action is None:
         return 1.0
-    return float(np.linalg.cond(action.matrix) if isinstance(action, Mix) else action.scales.max() / action.scales.min())
+    return float(
+        np.linalg.cond(action.matrix) if isinstance(action, Mix) else action.scales.max() / action.scales.min()
+    )
 
 
 def table() -> str:

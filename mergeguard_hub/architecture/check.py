@@ -8,13 +8,13 @@ from collections.abc import Iterable
 import numpy as np
 
 from mergeguard_hub.architecture.action import Action, Mix, Monomial, Plan
-from mergeguard_hub.architecture.miniature import Miniature
 from mergeguard_hub.architecture.rotary import quarter_turns, rotations
 from mergeguard_hub.architecture.space import Claim, Positions, Space
 from mergeguard_hub.architecture.steps import Floats
+from mergeguard_hub.architecture.subject import Subject
 
 
-def check(miniature: Miniature, spaces: Iterable[Space], claim: Claim) -> float:
+def check(miniature: Subject, spaces: Iterable[Space], claim: Claim) -> float:
     """Return the relative output error after one random action of this kind on every space that claims it."""
     generator = np.random.default_rng(20260103)
     plan = Plan({name: tuple(t.shape) for name, t in miniature.state.items()})

@@ -1,7 +1,8 @@
 """A model of any class as the subject of its own proof, for classes that no library can build from a configuration.
 
-A miniature needs a class that can be scaled down. A module of the publisher's own (a `PyTorchModelHubMixin`, say) cannot be, but
-a copy of it can be proved on as it is: with random weights, in float64, on inputs that the publisher gives.
+A miniature needs a class that can be scaled down. A module of the publisher's own (a `PyTorchModelHubMixin`, say)
+cannot be, but a copy of it can be proved on as it is: with random weights, in float64, on inputs that the publisher
+gives.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class LiveInstance:
 
     Attributes:
         cls: the model's class.
-        config, full_config: what is known of its sizes.
+        config: what is known of its sizes.
         state: tensor name on disk -> weights; of tied ones the name that safetensors keeps.
         dtype: float64.
         tolerance: 1e-9.
@@ -47,7 +48,7 @@ class LiveInstance:
             ArchitectureError: the copy does not run on these inputs in float64.
         """
         self.cls = type(model)
-        self.config = self.full_config = plain(config)
+        self.config = plain(config)
         self._inputs = _widened(inputs)
         try:
             with quiet():
@@ -58,11 +59,11 @@ class LiveInstance:
                 self.reference = self.outputs(self.state)
         except Exception as error:
             raise ArchitectureError(
-                f"{self.cls.__name__} does not run on the example inputs in float64 ({type(error).__name__}: {error}), so "
-                "nothing about it can be proved. Give inputs that its forward takes, on the CPU."
+                f"{self.cls.__name__} does not run on the example inputs in float64 ({type(error).__name__}: {error}), "
+                "so nothing about it can be proved. Give inputs that its forward takes."
             ) from error
         if not self.reference:
-            raise ArchitectureError(f"{self.cls.__name__} returns no floating-point tensor, so nothing can be compared.")
+            raise ArchitectureError(f"{self.cls.__name__} returns no floating-point tensor, so nothing can be proved.")
 
     def outputs(self, state: StateDict) -> list[Tensor]:
         """Load tensors into the copy and return its floating-point outputs."""

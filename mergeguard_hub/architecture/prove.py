@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 
 from mergeguard_hub.architecture.block import Candidate
 from mergeguard_hub.architecture.check import check
-from mergeguard_hub.architecture.miniature import Miniature
 from mergeguard_hub.architecture.names import Names, template_of
 from mergeguard_hub.architecture.proposal import propose
 from mergeguard_hub.architecture.residual import Axes
 from mergeguard_hub.architecture.space import CLAIMS, Claim, Port, Space
+from mergeguard_hub.architecture.subject import Subject
 
 Place = tuple[str, str]  # (template, group)
 EXERCISED = 1e-6  # a matrix counts as exercised when leaving it behind changes the outputs by more than this, relative
@@ -55,7 +55,7 @@ class Proof:
     tensors: frozenset[str]
 
 
-def prove(miniature: Miniature) -> Proof:
+def prove(miniature: Subject) -> Proof:
     """Try every candidate reading of every place of the miniature's architecture."""
     names = Names({name: tuple(t.shape) for name, t in miniature.state.items()}, miniature.config)
     proposal = propose(names)
@@ -90,7 +90,7 @@ def by_place(candidates: Sequence[Candidate]) -> dict[Place, list[Candidate]]:
     return places
 
 
-def prove_place(miniature: Miniature, candidates: Sequence[Candidate]) -> Proved | str:
+def prove_place(miniature: Subject, candidates: Sequence[Candidate]) -> Proved | str:
     """Return the candidate with the most proved claims, or why none holds."""
     best: tuple[Candidate, Proved] | None = None
     closest, tried = math.inf, set()
@@ -111,7 +111,7 @@ def prove_place(miniature: Miniature, candidates: Sequence[Candidate]) -> Proved
     return best[1] if idle is None else f"the scaled-down instance does not exercise {idle}, so nothing was shown"
 
 
-def _idle_matrix(miniature: Miniature, candidate: Candidate, claims: frozenset[Claim]) -> str | None:
+def _idle_matrix(miniature: Subject, candidate: Candidate, claims: frozenset[Claim]) -> str | None:
     """Return the template of a matrix that can be left behind without any effect, if there is one."""
     claim = next(claim for claim in CLAIMS if claim in claims)
     acting = [space for space in candidate.spaces if claim in space.claims]
@@ -135,5 +135,5 @@ def _labelled(space: Space) -> list[tuple[tuple[str, int, int], Port]]:
     return labelled
 
 
-def _is_vector(miniature: Miniature, name: str) -> bool:
+def _is_vector(miniature: Subject, name: str) -> bool:
     return sum(n > 1 for n in miniature.state[name].shape) < 2

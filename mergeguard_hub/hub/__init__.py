@@ -1,7 +1,28 @@
 """The Hub's side: saving protected through the libraries' own `save_pretrained`."""
 
-from mergeguard_hub.hub.enable import disable, enable
-from mergeguard_hub.hub.mixin import MergeGuardMixin
-from mergeguard_hub.hub.settings import SaveSettings
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mergeguard_hub.hub.enable import disable, enable
+    from mergeguard_hub.hub.mixin import MergeGuardMixin
+    from mergeguard_hub.hub.settings import SaveSettings
 
 __all__ = ["MergeGuardMixin", "SaveSettings", "disable", "enable"]
+
+_HOME = {"MergeGuardMixin": "mixin", "SaveSettings": "settings", "disable": "enable", "enable": "enable"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: finding a folder by its Hub id needs neither torch nor transformers."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = found  # importing the module `enable` has put itself under that name
+    return found
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,6 +30,7 @@ def enable(
     key: Key | str | Path | None = None,
     base: str | Path | None = None,
     passphrase: str | None = None,
+    example_inputs: Mapping[str, Any] | Sequence[Any] | None = None,
 ) -> Model:
     """Make every later `save_pretrained` of `model` write protected weights, as `MergeGuardMixin` does for a class.
 
@@ -44,6 +45,8 @@ def enable(
         key: a key or the path of a key file; by default one is made at the first save, see `MergeGuardMixin`.
         base: folder of the base model, for recipes that need one.
         passphrase: opens the key file, or encrypts a new one.
+        example_inputs: arguments of the forward pass, by name or in order. A PyTorchModelHubMixin of a class of your
+            own needs them: no library can build it, so it is proved on a copy of the object itself.
 
     Returns:
         `model` itself.
@@ -57,7 +60,7 @@ def enable(
     """
     inner = innermost(model)
     check_model(inner)
-    settings = SaveSettings(protection, key, base, passphrase)
+    settings = SaveSettings(protection, key, base, passphrase, example_inputs)
     if settings.protects:
         settings.resolved_recipe()  # a misspelt preset shows here, not after hours of training
     if not isinstance(inner, MergeGuardMixin):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mergeguard_hub.errors import HookError
 from mergeguard_hub.hub.families import SETTINGS, family_of, upstream_class, weight_bytes
+from mergeguard_hub.hub.live import live_proof
 from mergeguard_hub.hub.origin import bring_record
 from mergeguard_hub.hub.owner_key import owners_key
 from mergeguard_hub.hub.refusals import check_arguments, check_model, refuse_push
@@ -156,7 +157,14 @@ def _save_protected(
 
         architecture = upstream_class(type(model)).__name__ if family == "transformers" else None
         report = protect_folder(
-            raw, target, recipe=recipe, key=key, base=settings.base, replace=True, architecture=architecture
+            raw,
+            target,
+            recipe=recipe,
+            key=key,
+            base=settings.base,
+            replace=True,
+            architecture=architecture,
+            proof=live_proof(model, raw, settings.example_inputs) if family == "hub mixin" else None,
         )
     _logger.info("Saved %s protected (recipe %s, %s).", target, report.recipe, report.digest)
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ class SaveSettings:
         key: a key, the path of a key file, or None for a file under the user's config directory.
         base: folder of the base model, for recipes that need one.
         passphrase: opens or encrypts the key file.
+        example_inputs: arguments of the forward pass, for a PyTorchModelHubMixin of a class that no library has.
         missing: public id of a key that a pickle left out, else None.
     """
 
@@ -32,6 +34,7 @@ class SaveSettings:
     key: Key | str | Path | None = None
     base: str | Path | None = None
     passphrase: str | None = field(default=None, repr=False)
+    example_inputs: Mapping[str, Any] | Sequence[Any] | None = field(default=None, repr=False)
     missing: str | None = None
 
     def overridden(

@@ -126,10 +126,10 @@ def _other_axis(plan: Plan, part: Part) -> int:
 
 
 def _moves(plan: Plan, weight: str, axis: int) -> list[Gather]:
-    """Return what the residual side of a matrix, or the order of its experts, went through."""
+    """Return what an axis of a matrix went through that is only ever moved and scaled: all but heads."""
     moves = plan.axes_of(weight).get(axis, [])
     if not all(isinstance(move, Gather) for move in moves):
-        raise TypeError(f"{weight}: a mix on the residual stream is not supported")
+        raise TypeError(f"{weight}: a mix on axis {axis} is only understood for heads")
     return [move for move in moves if isinstance(move, Gather)]
 
 
@@ -138,9 +138,17 @@ def _run(block: Attention | Mlp, side: _Side) -> Tensor:
 
 
 def _feed(mlp: Mlp, side: _Side) -> Tensor:
-    """down(act(gate) * up), or down(act(up)); the activation stands for any element-wise one with the same symmetry."""
+    """down(act(gate) * up), or down(act(up)); the activation stands for any element-wise one with the same symmetry.
+
+    None of them is ever zero, so that no unit can hide: the leaky one keeps positive factors, as ReLU does, and signs
+    are only there where the model's own activation is odd.
+    """
     up = side.rows(mlp.up)
-    return side.columns(mlp.down, torch.relu(up) if mlp.gate is None else torch.sigmoid(side.rows(mlp.gate)) * up)
+    if mlp.gate is not None:
+        return side.columns(mlp.down, torch.sigmoid(side.rows(mlp.gate)) * up)
+    moves = _moves(side.plan, mlp.up.weight, mlp.up.axis)
+    signs = any((move.factor < 0).any() for move in moves)
+    return side.columns(mlp.down, up if signs else torch.nn.functional.leaky_relu(up, 0.25))
 
 
 def _attend(attention: Attention, side: _Side) -> Tensor:

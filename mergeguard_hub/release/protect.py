@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from pathlib import Path
 
+from mergeguard_hub.architecture.prove import Proof
 from mergeguard_hub.checkpoint import StagedFolder, open_folder
 from mergeguard_hub.protection.key import Key
 from mergeguard_hub.protection.recipe import Recipe
@@ -36,6 +37,7 @@ def protect_folder(
     replace: bool = False,
     exclude: Sequence[str] = (),
     architecture: str | None = None,
+    proof: Proof | None = None,
     progress: ProgressCallback | None = None,
 ) -> Report:
     """Write a protected copy of a model folder or diffusers pipeline: same function alone, worthless in a merge.
@@ -57,6 +59,7 @@ def protect_folder(
         replace: accept a target with files, and replace the weights in it.
         exclude: `fnmatch` patterns of files to leave out of the release.
         architecture: class name to write into config.json instead of the one that is there.
+        proof: what holds for a model folder whose class no library can build, from `prove(LiveInstance(...))`.
         progress: called with `Progress` records.
 
     Returns:
@@ -83,7 +86,7 @@ def protect_folder(
             return copy_through(components, files, staged, earlier.record, architecture=architecture, meter=meter)
         owner = stack.enter_context(owners_key(key, name=source.resolve().name, forbidden=(source, target)))
         staged = stack.enter_context(folder)
-        work = Work(chosen, owner, executor, meter, verify)
+        work = Work(chosen, owner, executor, meter, verify, proof)
         drafts, refused = work.draft_all(components, bases)
         digests = work.write_all(components, drafts, staged)
         originals = config_texts(components)

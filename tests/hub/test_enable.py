@@ -6,10 +6,8 @@ import copy
 import io
 import json
 import pickle
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +15,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from transformers import AutoModelForCausalLM, AutoModelForImageClassification
 
-import mergeguard_hub.release
-from mergeguard_hub.errors import HookError, UnknownArchitectureError
+from mergeguard_hub.errors import HookError
 from mergeguard_hub.hub import MergeGuardMixin, SaveSettings, disable, enable
 from mergeguard_hub.protection.key import Key
 from tests import tiny
@@ -186,31 +183,10 @@ def test_compiled_models(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("build", [lambda: enable(zoo.Classifier(width=6)), lambda: zoo.GuardedClassifier(width=6)])
 def test_hub_mixin_objects_of_unknown_architecture_are_refused(build: Callable[[], Any], tmp_path: Path) -> None:
-    """Nothing can be proved about a user's own module from its folder; it is not saved raw instead."""
-    with pytest.raises(UnknownArchitectureError, match="custom modeling code cannot be proved"):
+    """Nothing can be proved about a user's own module without inputs; it is not saved raw instead."""
+    with pytest.raises(HookError, match="Give enable\\(model, example_inputs=...\\)"):
         build().save_pretrained(tmp_path / "out", key=KEY)
     assert not (tmp_path / "out").exists()
-
-
-def test_hub_mixin_objects_reach_protect_folder_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module with huggingface_hub's own mixin: same files, the target's card kept, loadable by its class."""
-
-    def copied(source: Path, target: Path, **arguments: Any) -> Any:
-        shutil.copytree(source, target, dirs_exist_ok=True)
-        assert arguments["architecture"] is None
-        return SimpleNamespace(recipe="copy", digest="none")
-
-    monkeypatch.setattr(mergeguard_hub.release, "protect_folder", copied)
-    zoo.Classifier(width=6).save_pretrained(tmp_path / "plain")
-    model = zoo.Classifier(width=6)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/README.md").write_text("# Mine\n")
-    enable(model, key=KEY).save_pretrained(tmp_path / "out")
-    loaded = zoo.Classifier.from_pretrained(tmp_path / "out")
-    x = torch.randn(5, 4)
-    assert zoo.files(tmp_path / "out") == zoo.files(tmp_path / "plain")
-    assert (tmp_path / "out/README.md").read_text() == "# Mine\n"
-    assert torch.equal(loaded(x), model(x))
 
 
 def test_guarded_diffusers_class_is_named_upstream(tmp_path: Path, spoken: list[str]) -> None:

@@ -142,7 +142,7 @@ def test_pieces_cover_a_matrix_wider_than_one_piece(tmp_path: Path, drafted: Dra
 
 @pytest.mark.parametrize("expert", [0, 2])
 def test_every_stacked_expert_is_compared(expert: int) -> None:
-    """Three experts in one tensor, the first and last exchanged; nothing on disk of ours is like it, some models are."""
+    """Three experts in one tensor, the first and last exchanged."""
     torch.manual_seed(0)
     weights = {"up": torch.randn(3, 12, 8), "down": torch.randn(3, 8, 12)}
     units = torch.arange(12).numpy()
