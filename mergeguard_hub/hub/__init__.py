@@ -6,22 +6,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mergeguard_hub.hub.enable import disable, enable
+    from mergeguard_hub.hub.switch import disable, enable
     from mergeguard_hub.hub.mixin import MergeGuardMixin
     from mergeguard_hub.hub.settings import SaveSettings
 
 __all__ = ["MergeGuardMixin", "SaveSettings", "disable", "enable"]
 
-_HOME = {"MergeGuardMixin": "mixin", "SaveSettings": "settings", "disable": "enable", "enable": "enable"}
+_HOME = {"MergeGuardMixin": "mixin", "SaveSettings": "settings", "disable": "switch", "enable": "switch"}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: finding a folder by its Hub id needs neither torch nor transformers."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = found  # importing the module `enable` has put itself under that name
-    return found
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

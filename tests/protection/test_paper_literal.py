@@ -15,6 +15,7 @@ from mergeguard_hub.checkpoint import Checkpoint
 from mergeguard_hub.protection import Facts, HeadMix, HeadScaling, Key, Recipe, UnitRearrangement
 from mergeguard_hub.protection.actions import draw_actions
 from mergeguard_hub.release import protect_folder
+from mergeguard_hub.release.draft import salt_of
 from mergeguard_hub.release.study import study
 from tests import tiny
 from tests.reference import mergelock, params
@@ -38,7 +39,8 @@ def _released(raw: Path, place: Path, recipe: Recipe, base: Path | None = None) 
     """Return the original's weights, the release's, and space name -> drawn action."""
     protect_folder(raw, place / "release", recipe=recipe, key=KEY, base=base)
     checkpoint = Checkpoint.open(raw)
-    facts = Facts({name: entry.dtype for name, entry in checkpoint.entries.items()})
+    dtypes = {name: entry.dtype for name, entry in checkpoint.entries.items()}
+    facts = Facts(dtypes, salt=salt_of(checkpoint, KEY))
     spaces = study(checkpoint).layout.spaces
     drawn = draw_actions(spaces, recipe=recipe, key=KEY, component="", facts=facts)
     arrays = [{name: w.numpy() for name, w in weights(folder).items()} for folder in (raw, place / "release")]

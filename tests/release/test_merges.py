@@ -41,3 +41,16 @@ def test_an_average_collapses(tmp_path: Path, preset: str) -> None:
         assert distance(expected, _logits(control)) < 0.25
         assert distance(expected, _logits(protected)) > 1.0
         assert distance(_logits(partner), _logits(protected)) > 1.0
+
+
+@pytest.mark.parametrize("preset", ["exact", "mergelock"])
+def test_two_releases_under_one_key_do_not_merge_with_each_other(tmp_path: Path, preset: str) -> None:
+    """Two fine-tunes of one base, protected by one owner: each model draws actions of its own."""
+    states = []
+    for seed in (1, 2):
+        raw = tiny.save(fine_tuned("llama", seed=seed), tmp_path / f"raw{seed}")
+        protect_folder(raw, tmp_path / f"release{seed}", recipe=preset, key=KEY)
+        states.append((weights(raw), weights(tmp_path / f"release{seed}")))
+    (first, first_release), (second, second_release) = states
+    assert distance(_logits(first), _logits(_average(first, second))) < 0.25
+    assert distance(_logits(first), _logits(_average(first_release, second_release))) > 1.0
