@@ -1,9 +1,9 @@
 """How far outputs drift at real width: `python -m benchmarks.drift [--only NAME] [--scratch DIR]`.
 
-One layer at the published width of each language model, and the whole UNet of Stable Diffusion 1.5, with random weights
-of the published spread. Drift is the largest relative error against the original, in float32: of any block on random inputs,
-and of the model's outputs. Beside it stands what one rounding of every weight to that dtype does to the model's outputs.
-Writes benchmarks/results/drift.md.
+One layer at the published width of each language model, and the whole UNet of Stable Diffusion 1.5, with random
+weights of the published spread. Drift is the largest relative error against the original, in float32: of any block on
+random inputs, and of the model's outputs. Beside it stands what one rounding of every weight to that dtype does to the
+model's outputs. Writes benchmarks/results/drift.md.
 """
 
 from __future__ import annotations

@@ -38,9 +38,10 @@ def lay_out(names: Names, proof: Proof) -> Layout:
     refused = dict(proof.refused)
     spaces: list[Space] = []
     used: set[tuple[str, str]] = set()
+    taken: set[Place] = set()
     for whole in proposal.candidates:
         for candidate in _placed(whole, names, proof):
-            place = candidate.template, candidate.group
+            place = _place(candidate)
             if place not in proof.proved:
                 refused.setdefault(place, "the scaled-down instance has no such place; were these weights renamed?")
                 continue
@@ -52,10 +53,19 @@ def lay_out(names: Names, proof: Proof) -> Layout:
                 refused[place] = f"{strange} does not exist in the scaled-down instance, so nothing is known about it"
                 continue
             spaces += [space.limited_to(claims) for space in candidate.spaces if space.claims & claims]
+            taken.add(place)
             used |= {(space.prefix, candidate.reading) for space in candidate.spaces}
+    placed = {place for whole in proposal.candidates for c in _placed(whole, names, proof) for place in [_place(c)]}
+    for place, proved in proof.proved.items():
+        if place not in taken and place not in refused and place in placed:
+            refused[place] = f"it was proved as {proved.reading!r}, and these tensors cannot be read that way"
     attentions = [attention for attention in proposal.attentions if (attention.prefix, attention.reading) in used]
     mlps = [mlp for mlp in proposal.mlps if (mlp.prefix, mlp.reading) in used]
     return Layout(tuple(spaces), tuple(attentions), tuple(mlps), refused)
+
+
+def _place(candidate: Candidate) -> Place:
+    return candidate.template, candidate.group
 
 
 def _placed(candidate: Candidate, names: Names, proof: Proof) -> list[Candidate]:

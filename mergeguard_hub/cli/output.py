@@ -44,8 +44,8 @@ def show_report(report: Report, target: Path) -> None:
         say(f"{target}: protected with {report.recipe}, {kind}.")
     _show_components(report.components)
     _show_stages(report.stages)
-    for name, count in report.narrowed.items():
-        say(f"Narrowed {count} of {name} to stay inside the range of the dtype.")
+    for name, exponent in report.narrowed.items():
+        say(f"{name}: factors only up to 2^{exponent}, so that no weight loses a bit in its dtype.")
     say(f"digest  {report.digest}", f"key id  {report.key_id}")
     if report.parent:
         say(f"parent  {report.parent}")

@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mergeguard_hub.hub.switch import disable, enable
     from mergeguard_hub.hub.mixin import MergeGuardMixin
     from mergeguard_hub.hub.settings import SaveSettings
+    from mergeguard_hub.hub.switch import disable, enable
 
 __all__ = ["MergeGuardMixin", "SaveSettings", "disable", "enable"]
 
@@ -16,7 +16,7 @@ _HOME = {"MergeGuardMixin": "mixin", "SaveSettings": "settings", "disable": "swi
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: finding a folder by its Hub id needs neither torch nor transformers."""
+    """Import a public name when it is first used: finding a folder by its Hub id needs no torch."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -40,7 +40,7 @@ def test_protect_tells_what_is_out_of_the_ordinary(library: Library, model: Path
     printed = run("protect", "model", "out", "--key", "k.mgkey").stdout
     assert "reversible with the key up to rounding" in printed
     assert f"parent  {OTHER}" in printed
-    assert "Narrowed 3 of scales to stay inside the range of the dtype." in printed
+    assert "scales: factors only up to 2^3, so that no weight loses a bit in its dtype." in printed
 
 
 def test_protect_says_when_nothing_was_to_be_done(library: Library, model: Path) -> None:
