@@ -4,7 +4,7 @@
 # installed first and alone, so that pip takes the build that this machine is configured for. Variables:
 #   PYTHON       the interpreter to use instead of the first suitable one below
 #   TORCH_INDEX  a package index to install PyTorch from (say, one with builds for the CPU only) instead of pip's own
-#   ARGS         more arguments for pytest: make test ARGS="tests/test_tiny.py -k llama"
+#   ARGS         arguments for pytest instead of -n 2: make test ARGS="tests/test_tiny.py -k llama"
 #   PORT         port of the demo page
 
 SHELL := /bin/bash
@@ -30,7 +30,7 @@ demo: $(VENV)/.ready-demo ## set up, then open the page: trained models, protect
 
 test: $(VENV)/.ready-dev ## set up (a browser too), then run all tests
 	@$(PY) -m tests.browser
-	OMP_NUM_THREADS=1 $(PY) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest $(or $(ARGS),-n 2)
 
 lint: $(VENV)/.ready-dev ## ruff, as a linter and as a formatter's check
 	$(PY) -m ruff check .

@@ -124,7 +124,8 @@ def main() -> int:
         with watched(found, before_mb):
             read_and_save(options.source, options.target)
     else:
-        found["parts"] = seconds = defaultdict(float)
+        seconds: dict[str, float] = defaultdict(float)
+        found["parts"] = seconds
         timed_parts(seconds)
         from transformers import LlamaForCausalLM  # noqa: F401 -- not timed
 

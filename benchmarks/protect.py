@@ -87,7 +87,7 @@ def run(way: Way, source: Path, target: Path) -> dict[str, Any]:
     try:
         if way.how == "cp":
             return copied(source, target, sync=way.sync)
-        command = [sys.executable, "-m", "benchmarks.one_run", source, target, "--how", way.how]
+        command = [sys.executable, "-m", "benchmarks.one_run", str(source), str(target), "--how", way.how]
         command += ["--workers", str(way.workers), *([] if way.verify else ["--no-verify"])]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -143,11 +143,11 @@ def report(found: dict[Way, Runs], weights: int, loads: tuple[float, float]) -> 
     """Return the whole text."""
     count = len(next(iter(found.values())).wall_s)
     facts = (
-        f"Random Llama, {weights / 1e6:,.0f}M bfloat16 weights ({2 * weights / 1e9:.2f} GB) in 4 files, page cache warm; "
-        f"{count} runs of each in turn; {os.cpu_count()} processors ({platform.machine()}), load average {loads[0]:.1f} "
-        f"before and {loads[1]:.1f} after; torch {torch.__version__}, one thread per worker. Every protected run hashes "
-        "what it writes and waits for the disk; `cp -r` and the safetensors loop do neither. Imports are not timed. "
-        "Anonymous memory is the highest seen beyond an interpreter with torch loaded."
+        f"Random Llama, {weights / 1e6:,.0f}M bfloat16 weights ({2 * weights / 1e9:.2f} GB) in 4 files, page cache "
+        f"warm; {count} runs of each in turn; {os.cpu_count()} processors ({platform.machine()}), load average "
+        f"{loads[0]:.1f} before and {loads[1]:.1f} after; torch {torch.__version__}, one thread per worker. Every "
+        "protected run hashes what it writes and waits for the disk; `cp -r` and the safetensors loop do neither. "
+        "Imports are not timed. Anonymous memory is the highest seen beyond an interpreter with torch loaded."
     )
     return f"{facts}\n\n{table(found)}\n\nWhere the seconds go, medians:\n\n{breakdown(found)}\n"
 
