@@ -27,6 +27,11 @@ from mergeguard_hub.cli.root import main
 # Torch and transformers are imported inside the commands, so that --help answers at once.
 
 
+exclude_option = click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="Leave matching files out; may be given again."
+)
+
+
 @main.command()
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST", type=click.Path(path_type=Path))
@@ -34,7 +39,7 @@ from mergeguard_hub.cli.root import main
 @click.option("--key", "key_path", type=FILE, help="Key file, made if it does not exist.  [default: one per SRC name]")
 @base_option
 @workers_option
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave matching files out; may be given again.")
+@exclude_option
 @click.option("--no-verify", is_flag=True, help="Do not compare the outputs before and after.")
 @passphrase_option
 @json_option
@@ -85,6 +90,7 @@ def protect(
 @click.argument("target", metavar="DST", type=click.Path(path_type=Path))
 @key_option
 @workers_option
+@exclude_option
 @passphrase_option
 @json_option
 @quiet_option
@@ -93,6 +99,7 @@ def unlock(
     target: Path,
     key_path: Path,
     workers: int,
+    exclude: tuple[str, ...],
     passphrase_file: Path | None,
     as_json: bool,
     quiet: bool,
@@ -107,7 +114,7 @@ def unlock(
     key = Key.load(key_path, passphrase=read_passphrase(passphrase_file))
     folder = _local(source, quiet or as_json)
     with progress_bars(quiet=quiet) as progress:
-        report = unlock_folder(folder, target, key=key, workers=workers, progress=progress)
+        report = unlock_folder(folder, target, key=key, workers=workers, exclude=exclude, progress=progress)
     if as_json:
         print_json({**report.to_dict(), "target": str(target)})
     elif not quiet:

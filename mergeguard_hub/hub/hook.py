@@ -16,7 +16,7 @@ from mergeguard_hub.errors import HookError
 from mergeguard_hub.hub.families import SETTINGS, family_of, upstream_class, weight_bytes
 from mergeguard_hub.hub.live import live_proof
 from mergeguard_hub.hub.origin import bring_record
-from mergeguard_hub.hub.owner_key import owners_key
+from mergeguard_hub.hub.owner_key import is_trainer_checkpoint, owners_key
 from mergeguard_hub.hub.refusals import check_arguments, check_model, refuse_push
 from mergeguard_hub.hub.rename import name_upstream
 from mergeguard_hub.hub.settings import SaveSettings
@@ -165,6 +165,12 @@ def _save_protected(
             replace=True,
             architecture=architecture,
             proof=live_proof(model, raw, settings.example_inputs) if family == "hub mixin" else None,
+        )
+    if is_trainer_checkpoint(target):
+        _logger.warning(
+            "%s holds protected weights. Do not resume training from it: a Trainer's optimizer state belongs to the "
+            "raw weights and does not fit them. Unlock the weights first, and never publish the optimizer state.",
+            target,
         )
     _logger.info("Saved %s protected (recipe %s, %s).", target, report.recipe, report.digest)
     return result

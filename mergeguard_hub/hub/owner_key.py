@@ -51,8 +51,12 @@ def key_name(target: Path) -> str:
     releases that were protected with one key can be merged with each other.
     """
     target = target.resolve()
-    named_by_trainer = target.name.startswith("checkpoint-") and target.name[11:].isdigit()
-    return (target.parent.name if named_by_trainer else target.name) or "model"
+    return (target.parent.name if is_trainer_checkpoint(target) else target.name) or "model"
+
+
+def is_trainer_checkpoint(target: Path) -> bool:
+    """Return whether a folder has the name that a Trainer gives to its checkpoints."""
+    return target.name.startswith("checkpoint-") and target.name[11:].isdigit()
 
 
 def _protects(key: Key, target: Path) -> bool:

@@ -18,8 +18,8 @@ from mergeguard_hub.architecture.block import Attention, Mlp, Part
 from mergeguard_hub.architecture.miniature import relative
 from mergeguard_hub.architecture.steps import Gather
 
-TOKENS = 2  # as few as give a softmax something to weigh
-_PIECE = 128 << 10  # weights widened to float32 at a time: they stay in the processor's cache, our choice
+TOKENS = {Attention: 2, Mlp: 1}  # as few as show everything: a softmax needs something to weigh
+_PIECE = 256 << 10  # weights widened to float32 at a time: they stay in the processor's cache, our choice
 _SEED = 20260104
 Reader = Callable[[str], Tensor]
 
@@ -37,8 +37,8 @@ def block_drift(block: Attention | Mlp, plan: Plan, *, read: Reader, read_releas
     shape = plan.shapes[last.weight]
     worst = 0.0
     for expert in range(shape[0] if len(shape) == 3 else 1):
-        expected = _run(block, _Side(plan, read, expert, released=False))
-        actual = _run(block, _Side(plan, read_release, expert, released=True))
+        expected = _run(block, _Side(plan, read, expert, TOKENS[type(block)], released=False))
+        actual = _run(block, _Side(plan, read_release, expert, TOKENS[type(block)], released=True))
         for move in _moves(plan, last.weight, _other_axis(plan, last)):
             expected = expected[:, torch.from_numpy(move.index)] * torch.from_numpy(move.factor).float()
         worst = max(worst, relative(expected, actual))
@@ -53,6 +53,7 @@ class _Side:
         plan: what was done.
         read: tensor name -> weights.
         expert: which one, of stacked experts, as the release counts them.
+        tokens: how many inputs.
         released: which side it is.
         products: weight -> its product with the inputs, where several parts share it.
         wide: buffer for weights in float32.
@@ -61,6 +62,7 @@ class _Side:
     plan: Plan
     read: Reader
     expert: int
+    tokens: int
     released: bool
     products: dict[str, Tensor] = field(default_factory=dict)
     wide: Tensor = field(default_factory=lambda: torch.empty(_PIECE))
@@ -77,8 +79,8 @@ class _Side:
 
     def columns(self, part: Part, hidden: Tensor) -> Tensor:
         """Return the output map of units [tokens, *positions.shape], as [tokens, width]."""
-        placed = torch.zeros(TOKENS, self.plan.shapes[part.weight][part.axis])
-        placed[:, torch.from_numpy(part.positions.reshape(-1))] = hidden.reshape(TOKENS, -1)
+        placed = torch.zeros(self.tokens, self.plan.shapes[part.weight][part.axis])
+        placed[:, torch.from_numpy(part.positions.reshape(-1))] = hidden.reshape(self.tokens, -1)
         return self._product(part.weight, placed, last=part.axis > _other_axis(self.plan, part))
 
     def _inputs(self, weight: str, axis: int) -> Tensor:
@@ -87,7 +89,7 @@ class _Side:
         The released one's is the inverse of what its columns went through.
         """
         width = self.plan.shapes[weight][axis]
-        inputs = torch.randn(TOKENS, width, generator=torch.Generator().manual_seed(_SEED))
+        inputs = torch.randn(self.tokens, width, generator=torch.Generator().manual_seed(_SEED))
         for move in _moves(self.plan, weight, axis) if self.released else ():
             inputs = inputs[:, torch.from_numpy(move.index)] / torch.from_numpy(move.factor).float()
         return inputs
@@ -106,7 +108,7 @@ class _Side:
         """Multiply [tokens, width] by a matrix, along its last axis or its first, reading it once from front to end."""
         matrix = self._matrix(name)
         rows = max(1, _PIECE // matrix.shape[1])
-        result = torch.zeros(TOKENS, matrix.shape[0 if last else 1])
+        result = torch.zeros(self.tokens, matrix.shape[0 if last else 1])
         for start in range(0, matrix.shape[0], rows):
             wide = self._widened(matrix[start : start + rows])
             if last:

@@ -11,7 +11,7 @@ from mergeguard_hub.architecture.prove import Proof
 from mergeguard_hub.checkpoint import StagedFolder, open_folder
 from mergeguard_hub.protection.key import Key
 from mergeguard_hub.protection.recipe import Recipe
-from mergeguard_hub.release.already import copy_through
+from mergeguard_hub.release.already import copy_through, require_own
 from mergeguard_hub.release.base import base_digest, open_base
 from mergeguard_hub.release.claims import earlier_release, whole_digest
 from mergeguard_hub.release.meter import Meter
@@ -63,12 +63,13 @@ def protect_folder(
         progress: called with `Progress` records.
 
     Returns:
-        What was done. A source that is an unchanged release already is copied as it is, with its own key and recipe.
+        What was done. A source that is a release of this key and recipe already, unchanged, is copied as it is.
 
     Raises:
         CheckpointError: source or target cannot be read or written.
         ArchitectureError: nothing could be proved about the model's class.
         RecipeError, BaseModelError, KeyFileError: as their names say.
+        WrongKeyError, ReleaseError: the source is a release already, of another key or by another recipe.
         VerificationError: the release does not compute what the original computes; nothing is left.
     """
     source, target = Path(source).absolute(), Path(target)  # workers may run in another folder
@@ -81,10 +82,11 @@ def protect_folder(
     with ExitStack() as stack:
         executor = stack.enter_context(threads(workers, executor))
         earlier = earlier_release(source, target, components, executor, meter)
+        owner = stack.enter_context(owners_key(key, name=source.resolve().name, forbidden=(source, target)))
         if earlier is not None and earlier.record is not None:
+            require_own(earlier.record[0], owner, chosen)
             staged = stack.enter_context(folder)
             return copy_through(components, files, staged, earlier.record, architecture=architecture, meter=meter)
-        owner = stack.enter_context(owners_key(key, name=source.resolve().name, forbidden=(source, target)))
         staged = stack.enter_context(folder)
         work = Work(chosen, owner, executor, meter, verify, proof)
         drafts, refused = work.draft_all(components, bases)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,6 +33,7 @@ def unlock_folder(
     passphrase: str | None = None,
     workers: int = 1,
     executor: Executor | None = None,
+    exclude: Sequence[str] = (),
     progress: ProgressCallback | None = None,
 ) -> Report:
     """Write the original model again: to the byte for exact recipes, up to one rounding for others.
@@ -47,6 +48,7 @@ def unlock_folder(
         passphrase: for a key file that has one.
         workers: threads that work on tensors.
         executor: what works on tensors instead, any `concurrent.futures.Executor`.
+        exclude: `fnmatch` patterns of files to leave out, such as a Trainer's `optimizer.pt`.
         progress: called with `Progress` records.
 
     Returns:
@@ -60,8 +62,8 @@ def unlock_folder(
         CheckpointError, KeyFileError: as their names say.
     """
     source, target = Path(source).absolute(), Path(target)  # workers may run in another folder
-    components = open_folder(source, exclude=LEFT_OUT)
-    files = side_files(source, components)
+    components = open_folder(source, exclude=(*exclude, *LEFT_OUT))
+    files = side_files(source, components, exclude=exclude)
     folder = StagedFolder(target, sources=(source,))
     record, owner = _opened(source, key, passphrase)
     meter = Meter(progress)

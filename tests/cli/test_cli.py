@@ -43,13 +43,14 @@ def test_protect_alone_means_exact_and_verified(library: Library, model: Path) -
 
 
 def test_unlock_passes_every_option_on(library: Library, model: Path) -> None:
-    result = run("unlock", "model", "out", "--key", "k.mgkey", "--workers", "2")
+    result = run("unlock", "model", "out", "--key", "k.mgkey", "--workers", "2", "--exclude", "*.pt")
     given = library.calls["unlock"]
     assert (result.exit_code, given.pop("key").secret) == (0, SECRET)
     assert given == {
         "source": Path("model"),
         "target": Path("out"),
         "workers": 2,
+        "exclude": ("*.pt",),
         "progress": None,
     }
 

@@ -80,7 +80,7 @@ def test_other_presets_unlock_up_to_rounding(copy: Path, preset: str) -> None:
 
 
 def test_protecting_a_release_again_copies_it(copy: Path) -> None:
-    result = run("protect", "out", "again", "--json")
+    result = run("protect", "out", "again", "--key", "k.mgkey", "--json")
     assert (result.exit_code, result.stderr) == (0, "")
     assert json.loads(result.stdout)["already"]
     assert contents(copy / "again") == contents(copy / "out")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mergeguard_hub.errors import ModifiedReleaseError
+from mergeguard_hub.errors import ModifiedReleaseError, ReleaseError, WrongKeyError
 from mergeguard_hub.protection import Recipe, UnitRearrangement
 from mergeguard_hub.release import SIDECAR, protect_folder, read_sidecar, unlock_folder, verify_folder
 from tests import tiny
@@ -43,10 +43,29 @@ def _step(model: torch.nn.Module) -> None:
 
 
 def test_a_release_is_copied_as_it_is(release: Path, tmp_path: Path) -> None:
-    report = protect_folder(release, tmp_path / "copy", recipe="mergelock", key=OTHER_KEY)
+    report = protect_folder(release, tmp_path / "copy", key=KEY)
     assert report.already
     assert (report.recipe, report.key_id) == ("exact", KEY.id)
     assert snapshot(tmp_path / "copy") == snapshot(release)
+
+
+def test_a_release_is_not_passed_on_as_what_it_is_not(release: Path, tmp_path: Path) -> None:
+    """A key or recipe that was asked for and never applied would be believed in."""
+    with pytest.raises(WrongKeyError, match=f"with key {KEY.id}, and the key to protect with is {OTHER_KEY.id}"):
+        protect_folder(release, tmp_path / "copy", key=OTHER_KEY)
+    with pytest.raises(ReleaseError, match="by the recipe 'exact', and 'mergelock' was asked for"):
+        protect_folder(release, tmp_path / "copy", recipe="mergelock", key=KEY)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_forged_record_does_not_publish_raw_weights(raw: Path, release: Path, tmp_path: Path) -> None:
+    forged = Path(shutil.copytree(raw, tmp_path / "forged"))
+    record = json.loads((release / SIDECAR).read_text())
+    record["digest"] = verify_folder(raw).actual
+    (forged / SIDECAR).write_text(json.dumps(record))
+    with pytest.raises(ModifiedReleaseError, match="was edited after the release was made"):
+        protect_folder(forged, tmp_path / "copy", key=KEY)
+    assert not (tmp_path / "copy").exists()
 
 
 def test_a_release_with_its_record_alone_is_known(release: Path, tmp_path: Path) -> None:
