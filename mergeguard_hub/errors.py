@@ -114,3 +114,25 @@ class HookError(MergeGuardError):
 
 class MergeError(MergeGuardError):
     """Models cannot be merged: their tensors differ in name, shape or kind, or a setting is outside its range."""
+
+
+class EngineError(MergeError):
+    """Another merge tool is not installed, refuses or fails, or loses tensors."""
+
+
+# Audit
+
+
+class AuditError(MergeGuardError):
+    """A protection cannot be measured as asked."""
+
+
+class TaskError(AuditError):
+    """A task has no items or an impossible setting, needs what is not installed, or does not fit the model."""
+
+
+# Attacks
+
+
+class AttackError(MergeGuardError):
+    """An attack cannot be carried out: the tensors do not fit, it lacks what it needs, or a setting is impossible."""

@@ -1,7 +1,8 @@
-"""A Hub in this process: enough of its HTTP interface to read models from it, offline and for real.
+"""A Hub in this process: enough of its HTTP interface to read models and datasets from it, offline and for real.
 
     with LocalHub() as hub:
         hub.add("org/tiny", folder)
+        hub.add("datasets/org/pictures", folder)
         subprocess.run([...], env=hub.environment(tmp_path))
 
 The client library reads its settings on import, so whatever talks to this server runs in a process of its own.
@@ -15,7 +16,7 @@ import os
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -26,7 +27,7 @@ TOKEN = "hf_local"
 
 @dataclass
 class Repository:
-    """One model: what its revisions hold, and who may read it."""
+    """One model, or one dataset (its id then begins with "datasets/"): what its revisions hold, and who may read it."""
 
     id: str
     gated: bool = False
@@ -111,11 +112,11 @@ def _handler(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
         do_HEAD = do_GET
 
         def _route(self, path: str) -> None:
-            if path.startswith("api/models/"):
-                repository, rest = self._repository(path.removeprefix("api/models/"))
-                verb, _, revision = rest.partition("/")
+            if path.startswith("api/"):
+                repository, rest = self._repository(path.removeprefix("api/").removeprefix("models/"))
+                verb, revision, folder = [*rest.split("/", 2), "", ""][:3]
                 if verb == "tree":
-                    self._send_json(_tree(_files(repository, revision)))
+                    self._send_json(_tree(_files(repository, revision), folder, self._asked("recursive")))
                 else:
                     self._send_json(_info(repository, revision or "main"))
                 return
@@ -124,6 +125,9 @@ def _handler(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
             if verb != "resolve":
                 raise _Refusal(404, "EntryNotFound")
             self._send_file(_files(repository, revision), repository.commit(revision), name)
+
+        def _asked(self, setting: str) -> bool:
+            return f"{setting}=true" in urlsplit(self.path).query.lower()
 
         def _repository(self, path: str) -> tuple[Repository, str]:
             for repo_id, repository in hub.repositories.items():
@@ -181,8 +185,18 @@ def _info(repository: Repository, revision: str) -> dict[str, Any]:
     return {"id": repository.id, "sha": repository.commit(revision), "private": False, "tags": [], "siblings": siblings}
 
 
-def _tree(files: dict[str, bytes]) -> list[dict[str, Any]]:
-    return [_entry(name, data) for name, data in files.items()]
+def _tree(files: dict[str, bytes], folder: str, recursive: bool) -> list[dict[str, Any]]:
+    """Return what a folder holds, folders included; EntryNotFound if it holds nothing."""
+    inside = {name: data for name, data in files.items() if not folder or name.startswith(f"{folder}/")}
+    if folder and not inside:
+        raise _Refusal(404, "EntryNotFound")
+    found = {name: _entry(name, data) for name, data in inside.items()}
+    for name in inside:
+        for parent in map(str, PurePosixPath(name).parents):
+            if parent != "." and parent.startswith(folder) and parent != folder:
+                found[parent] = {"type": "directory", "path": parent, "size": 0, "oid": _sha1(parent.encode())}
+    level = folder.count("/") + 1 if folder else 0
+    return [entry for name, entry in sorted(found.items()) if recursive or name.count("/") == level]
 
 
 def _entry(name: str, data: bytes) -> dict[str, Any]:
