@@ -103,12 +103,11 @@ MODELS: dict[str, tuple[str, Callable[[], Any]]] = {
 
 def rows(label: str, build: Callable[[], Any], scratch: Path) -> list[str]:
     """Return the table's rows for one model."""
-    torch.manual_seed(0)
-    model = build()
     found = []
     for dtype, kind in DTYPES.items():
         raw = scratch / "raw"
-        model.to(kind).save_pretrained(raw)
+        torch.manual_seed(0)  # each dtype is rounded from the same float32 weights, never from another dtype
+        build().to(kind).save_pretrained(raw)
         original = Checkpoint.open(raw)
         weights = sum(entry.numel for entry in original.entries.values())
         cells = [label, f"{weights / 1e6:.0f} M", dtype, f"{rounding_drift(original):.1e}"]

@@ -13,6 +13,7 @@ os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="mergeguard-tests-")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["MERGEGUARD_PROOF_CACHE"] = "off"  # every test proves what it uses
 
 import atexit
 import random

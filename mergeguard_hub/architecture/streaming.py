@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mergeguard_hub.architecture.action import Plan, working_dtype
+from mergeguard_hub.architecture.scaling import INTEGERS, Scaling
 from mergeguard_hub.architecture.steps import Gather, Step, closed_ranges, positions_at, restricted
 
 PIECE_BYTES = 512 << 10  # two such buffers fit into the second-level cache of common processors, our choice
 _MIXED_PIECES = 4  # mixes take pieces that many times larger: a matrix product has to be worth its call
-_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def stored_pieces(plan: Plan, name: str, tensor: Tensor, *, piece_bytes: int = PIECE_BYTES) -> Iterator[Tensor]:
+def stored_pieces(
+    plan: Plan, name: str, tensor: Tensor, *, piece_bytes: int = PIECE_BYTES, room: int = 0
+) -> Iterator[Tensor]:
     """Yield what will be stored under `name`, as consecutive row-major pieces; together they are `plan.apply`.
 
     Moves, signs and powers of two run in the tensor's own dtype; whatever rounds is computed piece by piece in the
@@ -31,6 +32,8 @@ def stored_pieces(plan: Plan, name: str, tensor: Tensor, *, piece_bytes: int = P
         name: name in the target.
         tensor: the source tensor, `plan.source.get(name, name)`, read-only.
         piece_bytes: size to aim at; one row of the last axis, or the heads that a mix joins, may be larger.
+        room: largest k by which no element but zero loses a bit when multiplied by 2^k or 2^-k, 0 if that is not
+            known. It makes pieces faster and changes none.
     """
     axes = {axis: [step for step in todo if not step.idle] for axis, todo in plan.axes_of(name).items()}
     axes = {axis: todo for axis, todo in axes.items() if todo}
@@ -39,30 +42,27 @@ def stored_pieces(plan: Plan, name: str, tensor: Tensor, *, piece_bytes: int = P
     if not axes or tensor.numel() == 0:
         yield tensor
     elif len(moves) == len(axes):
-        yield from _moved(moves, tensor, piece_bytes)
+        yield from _moved(moves, tensor, piece_bytes, room)
     else:
         yield from _mixed(axes, tensor, piece_bytes * _MIXED_PIECES)
 
 
-def _moved(moves: Mapping[int, Gather], tensor: Tensor, piece_bytes: int) -> Iterator[Tensor]:
-    """Gather on integer views, which numpy moves faster than torch, then multiply by the factors axis by axis."""
-    exact = all(move.exact for move in moves.values())
-    dtype, work = tensor.dtype, tensor.dtype if exact else working_dtype(tensor.dtype)
-    source = tensor.view(_INTEGERS[tensor.itemsize]).numpy()
+def _moved(moves: Mapping[int, Gather], tensor: Tensor, piece_bytes: int, room: int) -> Iterator[Tensor]:
+    """Gather on integer views, which numpy moves faster than torch, then scale."""
+    source = tensor.view(INTEGERS[tensor.itemsize]).numpy()
     index = {axis: move.index for axis, move in moves.items() if move.moves}
-    factors = {axis: torch.from_numpy(move.factor).to(work) for axis, move in moves.items() if move.scales}
+    factors = {axis: move.factor for axis, move in moves.items() if move.scales}
     cut = _cut_axis(tensor, piece_bytes)
     rows = max(1, min(tensor.shape[cut], piece_bytes // max(1, tensor.itemsize * tensor.shape[cut + 1 :].numel())))
     shape = (rows, *tensor.shape[cut + 1 :])
+    scaling = Scaling(factors, tensor.dtype, tensor.ndim, shape, room)
     buffers = np.empty(shape, source.dtype), np.empty(shape, source.dtype)
-    wide = None if work == dtype else torch.empty(shape, dtype=work)
     for lead in np.ndindex(tensor.shape[:cut]):
         block = source[tuple(index[axis][i] if axis in index else i for axis, i in enumerate(lead))]
         for start in range(0, tensor.shape[cut], rows):
             at = (*lead, slice(start, min(start + rows, tensor.shape[cut])))
             moved, into = _gather(index, block, cut, at[-1], buffers)
-            parts = [_shaped(factor, axis, at, tensor.ndim) for axis, factor in factors.items()]
-            yield _multiply(torch.from_numpy(moved).view(dtype), parts, torch.from_numpy(into).view(dtype), wide)
+            yield scaling.apply(moved, at, into)
 
 
 def _cut_axis(tensor: Tensor, piece_bytes: int) -> int:
@@ -86,25 +86,6 @@ def _gather(
         piece = np.take(piece, index[axis], axis=axis - cut, out=into, mode="clip")
         into, other = other, into
     return piece, into
-
-
-def _shaped(factor: Tensor, axis: int, at: tuple[int | slice, ...], ndim: int) -> Tensor:
-    """Return the factors of one piece in a shape that multiplies it; `at` is where it lies on the leading axes."""
-    if axis < len(at):
-        factor = factor[at[axis]]
-    return factor.view(-1, *[1] * (ndim - 1 - axis)) if factor.ndim else factor
-
-
-def _multiply(piece: Tensor, factors: list[Tensor], into: Tensor, wide: Tensor | None) -> Tensor:
-    """Multiply by all factors in turn; in the working dtype where there is a buffer for it, rounding once."""
-    if wide is None:
-        for factor in factors:
-            piece = torch.mul(piece, factor, out=into)
-        return piece
-    result = wide[: len(piece)].copy_(piece)
-    for factor in factors:
-        result.mul_(factor)
-    return into.copy_(result)
 
 
 def _mixed(axes: Mapping[int, list[Step]], tensor: Tensor, piece_bytes: int) -> Iterator[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,12 +12,32 @@ from mergeguard_hub.errors import PassphraseError
 PRESETS = click.Choice(["exact", "mergelock", "params"])
 FILE = click.Path(path_type=Path, dir_okay=False)
 
+
+class NewFolder(click.Path):
+    """A folder to write; the empty text, which is what an unset shell variable leaves, is not this folder."""
+
+    def __init__(self) -> None:
+        """Take any path, as a Path."""
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or refuse an empty one."""
+        if value == "":
+            self.fail("the path is empty. Give the folder to write; was a shell variable unset?", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+NEW_FOLDER = NewFolder()
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 quiet_option = click.option("--quiet", is_flag=True, help="Print no progress and no tables.")
 key_option = click.option("--key", "key_path", type=FILE, required=True, help="The key that SRC was protected with.")
 base_option = click.option("--base", metavar="BASE", help="The base model that SRC was fine-tuned from.")
 workers_option = click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Blocks done at a time."
+    "--workers",
+    type=click.IntRange(min=1),
+    show_default="one per processor, at most 4",
+    help="Tensors and blocks done at a time.",
 )
 passphrase_option = click.option(
     "--passphrase-file", type=FILE, help="File whose first line is the passphrase of the key."

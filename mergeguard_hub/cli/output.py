@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # imported late below: they would double the time of --help
 
     from mergeguard_hub.release.report import ComponentReport, Inspection, Report, StageReport, Verification
 
+LOW_COVERAGE = 0.5  # of attention and MLP weights; below, a person is warned, our choice
 _PIPED_WIDTH = 160  # columns when stdout is not a terminal, our choice
 
 
@@ -44,6 +45,10 @@ def show_report(report: Report, target: Path) -> None:
         say(f"{target}: protected with {report.recipe}, {kind}.")
     _show_components(report.components)
     _show_stages(report.stages)
+    for part in report.components:
+        if part.covered < LOW_COVERAGE:
+            share = f"{100 * part.covered:.1f} % of the attention and MLP weights"
+            say(f"warning: {share} of {_component(part.name)} were moved; what the others learned may survive a merge.")
     for name, exponent in report.narrowed.items():
         say(f"{name}: factors only up to 2^{exponent}, so that no weight loses a bit in its dtype.")
     say(f"digest  {report.digest}", f"key id  {report.key_id}")

@@ -10,6 +10,7 @@ import click
 
 from mergeguard_hub.cli.options import (
     FILE,
+    NEW_FOLDER,
     PRESETS,
     base_option,
     json_option,
@@ -34,7 +35,7 @@ exclude_option = click.option(
 
 @main.command()
 @click.argument("source", metavar="SRC")
-@click.argument("target", metavar="DST", type=click.Path(path_type=Path))
+@click.argument("target", metavar="DST", type=NEW_FOLDER)
 @click.option("--preset", type=PRESETS, default="exact", show_default=True, help="What is done to the weights.")
 @click.option("--key", "key_path", type=FILE, help="Key file, made if it does not exist.  [default: one per SRC name]")
 @base_option
@@ -50,7 +51,7 @@ def protect(
     preset: str,
     key_path: Path | None,
     base: str | None,
-    workers: int,
+    workers: int | None,
     exclude: tuple[str, ...],
     no_verify: bool,
     passphrase_file: Path | None,
@@ -87,7 +88,7 @@ def protect(
 
 @main.command()
 @click.argument("source", metavar="SRC")
-@click.argument("target", metavar="DST", type=click.Path(path_type=Path))
+@click.argument("target", metavar="DST", type=NEW_FOLDER)
 @key_option
 @workers_option
 @exclude_option
@@ -98,7 +99,7 @@ def unlock(
     source: str,
     target: Path,
     key_path: Path,
-    workers: int,
+    workers: int | None,
     exclude: tuple[str, ...],
     passphrase_file: Path | None,
     as_json: bool,

@@ -34,10 +34,12 @@ def enable(
 ) -> Model:
     """Make every later `save_pretrained` of `model` write protected weights, as `MergeGuardMixin` does for a class.
 
-    Works on transformers and diffusers models, diffusers pipelines (all components in one go; a component saved on its
-    own is not protected), PyTorchModelHubMixin objects, and any of them inside `torch.compile`. The object gets a
-    subclass of its class with the same name and module; nothing else about it changes. Called again, it replaces the
-    settings. Copies and pickles stay enabled; a pickle leaves a key in memory and the passphrase out.
+    Works on transformers and diffusers models, diffusers pipelines, PyTorchModelHubMixin objects, and any of them
+    inside `torch.compile`. Only a save of `model` itself is protected: `save_pretrained` of a submodule, as in
+    `model.model.save_pretrained(...)`, or of one component of a pipeline still writes the raw weights.
+
+    The object gets a subclass of its class with the same name and module; nothing else about it changes. Called again,
+    it replaces the settings. Copies and pickles stay enabled; a pickle leaves a key in memory and the passphrase out.
 
     Args:
         model: the object; changed in place.

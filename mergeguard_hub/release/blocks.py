@@ -19,7 +19,7 @@ from mergeguard_hub.architecture.miniature import relative
 from mergeguard_hub.architecture.steps import Gather
 
 TOKENS = {Attention: 2, Mlp: 1}  # as few as show everything: a softmax needs something to weigh
-_PIECE = 256 << 10  # weights widened to float32 at a time: they stay in the processor's cache, our choice
+_PIECE = 512 << 10  # weights widened to float32 at a time: they stay in the processor's cache, our choice
 _SEED = 20260104
 Reader = Callable[[str], Tensor]
 

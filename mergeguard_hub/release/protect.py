@@ -31,7 +31,7 @@ def protect_folder(
     recipe: Recipe | str = "exact",
     key: Key | str | Path | None = None,
     base: str | Path | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     executor: Executor | None = None,
     verify: bool = True,
     replace: bool = False,
@@ -53,7 +53,7 @@ def protect_folder(
         key: the owner's key, a key file (made if missing), or None for one under the user's config directory. The path
             of a key that was made is logged once; nothing is left of it if protecting fails.
         base: folder of the base model, for stages that are computed against it; others do not look at it.
-        workers: threads that work on tensors.
+        workers: threads that work on tensors; by default one per processor, at most four.
         executor: what works on tensors instead, any `concurrent.futures.Executor`.
         verify: compare every block, and small models as a whole, before the target appears.
         replace: accept a target with files, and replace the weights in it.

@@ -18,9 +18,9 @@ from mergeguard_hub.protection.key import Key
 from mergeguard_hub.protection.recipe import Recipe
 from mergeguard_hub.release.claims import release_id, whole_digest
 from mergeguard_hub.release.draft import Draft, seal
+from mergeguard_hub.release.proof_record import proof_to_dict
 from mergeguard_hub.release.report import ComponentReport, Report, StageReport
 from mergeguard_hub.release.sidecar import SIDECAR, VERSION
-from mergeguard_hub.release.study import proof_to_dict
 
 TOOLS = ("mergeguard-hub", "torch", "transformers", "diffusers")
 # What unlocking relies on. The rest of the file is for readers, who may add to it.

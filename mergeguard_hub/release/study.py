@@ -11,9 +11,10 @@ from typing import Any
 from mergeguard_hub.architecture.layout import Layout, lay_out
 from mergeguard_hub.architecture.miniature import Miniature
 from mergeguard_hub.architecture.names import Names
-from mergeguard_hub.architecture.prove import Proof, Proved, prove
+from mergeguard_hub.architecture.prove import Proof, prove
 from mergeguard_hub.checkpoint import Checkpoint
 from mergeguard_hub.release.claims import CLAIM_KEYS
+from mergeguard_hub.release.proof_cache import keep_proof, proof_file, read_proof
 
 # Keys of a configuration that no proof depends on, so that one proof serves every dtype and release of a class.
 _IRRELEVANT = CLAIM_KEYS | {"dtype", "torch_dtype", "transformers_version", "_diffusers_version", "_name_or_path"}
@@ -39,7 +40,7 @@ class Study:
 
 
 def study(checkpoint: Checkpoint) -> Study:
-    """Prove what may be done to a checkpoint; a class and configuration is proved once per process.
+    """Prove what may be done to a checkpoint; a class and configuration is proved once, see `proof_cache`.
 
     Args:
         checkpoint: one component.
@@ -74,37 +75,12 @@ def _relevant(config: Mapping[str, Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=32)
 def _proof(config: str) -> tuple[Proof, dict[str, Any]]:
-    miniature = Miniature(json.loads(config))
-    return prove(miniature), miniature.full_config
-
-
-def proof_to_dict(proof: Proof) -> dict[str, Any]:
-    """Return the proof as JSON-ready data, so that unlocking needs neither transformers nor a new proof.
-
-    Args:
-        proof: of one class.
-    """
-    return {
-        "architecture": proof.architecture,
-        "dtype": proof.dtype,
-        "proved": [
-            {"place": list(place), "reading": p.reading, "claims": sorted(p.claims), "error": p.error}
-            for place, p in proof.proved.items()
-        ],
-        "axes": {label: {name: list(axes) for name, axes in at.items()} for label, at in proof.axes.items()},
-        "tensors": sorted(proof.tensors),
-    }
-
-
-def proof_from_dict(record: Mapping[str, Any]) -> Proof:
-    """Return the proof that `proof_to_dict` wrote down; why places were refused is not in it.
-
-    Args:
-        record: its data, read back.
-    """
-    proved = {
-        (str(p["place"][0]), str(p["place"][1])): Proved(p["reading"], frozenset(p["claims"]), p["error"])
-        for p in record["proved"]
-    }
-    axes = {label: {name: tuple(at) for name, at in found.items()} for label, found in record["axes"].items()}
-    return Proof(record["architecture"], record["dtype"], proved, {}, axes, frozenset(record["tensors"]))
+    relevant = json.loads(config)
+    kept = proof_file(relevant)
+    found = None if kept is None else read_proof(kept)
+    if found is None:
+        miniature = Miniature(relevant)
+        found = prove(miniature), miniature.full_config
+        if kept is not None:
+            keep_proof(kept, found)
+    return found

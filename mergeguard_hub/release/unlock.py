@@ -16,13 +16,14 @@ from mergeguard_hub.protection.recipe import Recipe
 from mergeguard_hub.release.claims import digests_of, whole_digest
 from mergeguard_hub.release.draft import draft, recall_facts, unseal
 from mergeguard_hub.release.meter import Meter
+from mergeguard_hub.release.proof_record import proof_from_dict
 from mergeguard_hub.release.record import report_of, require_sealed
 from mergeguard_hub.release.report import ProgressCallback, Report
 from mergeguard_hub.release.side_files import config_texts, copy_side_files, side_files, unclaimed_text
 from mergeguard_hub.release.sidecar import LEFT_OUT, SIDECAR, read_sidecar
 from mergeguard_hub.release.spread import threads
 from mergeguard_hub.release.store import store
-from mergeguard_hub.release.study import proof_from_dict, settle
+from mergeguard_hub.release.study import settle
 
 
 def unlock_folder(
@@ -31,7 +32,7 @@ def unlock_folder(
     *,
     key: Key | str | Path,
     passphrase: str | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     executor: Executor | None = None,
     exclude: Sequence[str] = (),
     progress: ProgressCallback | None = None,
@@ -46,7 +47,7 @@ def unlock_folder(
         target: folder to write; must not exist or be empty.
         key: the owner's key or its file.
         passphrase: for a key file that has one.
-        workers: threads that work on tensors.
+        workers: threads that work on tensors; by default one per processor, at most four.
         executor: what works on tensors instead, any `concurrent.futures.Executor`.
         exclude: `fnmatch` patterns of files to leave out, such as a Trainer's `optimizer.pt`.
         progress: called with `Progress` records.

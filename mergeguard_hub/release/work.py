@@ -101,7 +101,7 @@ class Work:
                 f"the base model has no component {name!r}, only {', '.join(bases)}. Give the base model that this one "
                 "was fine-tuned from, in the same format."
             )
-        facts = learn_facts(
+        facts, room = learn_facts(
             found,
             recipe=self.recipe,
             key=self.key,
@@ -109,7 +109,7 @@ class Work:
             executor=self.executor,
             done=self._count,
         )
-        return draft(found, facts, recipe=self.recipe, key=self.key, component=name)
+        return draft(found, facts, recipe=self.recipe, key=self.key, component=name, room=room)
 
     def write_all(self, components: Components, drafts: Mapping[str, Draft], staged: StagedFolder) -> dict[str, str]:
         """Write the weights of every component and return their digests, taken on the way.
@@ -122,9 +122,16 @@ class Work:
         self.meter.begin("protect", sum(checkpoint.nbytes for checkpoint in components.values()))
         digests = {}
         for name, checkpoint in components.items():
-            plan = drafts[name].plan if name in drafts else Plan({})
+            made = drafts.get(name)
             written = store(
-                checkpoint, plan, staged, subfolder=name, executor=self.executor, done=self._count, digest=True
+                checkpoint,
+                Plan({}) if made is None else made.plan,
+                staged,
+                subfolder=name,
+                executor=self.executor,
+                done=self._count,
+                digest=True,
+                room={} if made is None else made.room,
             )
             digests[name] = combine_digests(written)
         return digests

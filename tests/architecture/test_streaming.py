@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mergeguard_hub.architecture.action import Monomial, Plan
+from mergeguard_hub.architecture.scaling import At, Scaling
 from mergeguard_hub.architecture.space import Port, rows
 from mergeguard_hub.architecture.steps import Gather, Matmul, closed_ranges, restricted
 from mergeguard_hub.architecture.streaming import stored_pieces
@@ -18,9 +19,10 @@ SHAPES = {"one": (24,), "two": (24, 36), "three": (3, 24, 20), "four": (24, 12, 
 EPS = {dtype: torch.finfo(dtype).eps for dtype in DTYPES}
 
 
-def _whole(plan: Plan, name: str, tensor: Tensor, piece_bytes: int) -> Tensor:
+def _whole(plan: Plan, name: str, tensor: Tensor, piece_bytes: int, room: int = 0) -> Tensor:
     """All pieces, copied as they come because each is only valid until the next."""
-    pieces = [piece.clone().reshape(-1) for piece in stored_pieces(plan, name, tensor, piece_bytes=piece_bytes)]
+    found = stored_pieces(plan, name, tensor, piece_bytes=piece_bytes, room=room)
+    pieces = [piece.clone().reshape(-1) for piece in found]
     assert all(piece.dtype == tensor.dtype for piece in pieces)
     return torch.cat(pieces).view(tensor.shape)
 
@@ -56,6 +58,41 @@ def test_pieces_are_the_whole(shape: tuple[int, ...], dtype: torch.dtype, piece_
         else:  # products of other sizes may sum in another order before the one rounding
             torch.testing.assert_close(actual, expected, rtol=2 * EPS[dtype], atol=8 * EPS[dtype], msg=label)
         assert torch.equal(weights, draw(shape, dtype)), "the source is only read"
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("value", [1.0, 0.0, -0.0])
+def test_factors_added_to_the_bits_are_the_product(dtype: torch.dtype, value: float) -> None:
+    weights = draw((24, 36), dtype)
+    weights[weights.abs() < 2.0**-6] = 1.0
+    weights[3, 5] = value
+    assert weights[weights != 0].abs().min() >= 2.0**-6, "six bits of exponent above the smallest float16 number"
+    for kind, bound in (("signs", 0), ("powers", 2)):
+        plan = Plan({"w": (24, 36)})
+        for axis, size in enumerate((24, 36)):
+            plan.add(space(Port("w", axis, rows(0, size), scale=1)), monomial(size, axis, bound=bound, exact=True))
+        expected = bits(plan.apply("w", weights))
+        for room in (0, 4):
+            assert torch.equal(bits(_whole(plan, "w", weights, 200, room)), expected), (kind, room)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_bits_are_only_added_where_a_piece_has_no_zero(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    multiplied: list[At] = []
+    real = Scaling._multiply
+
+    def noted(self: Scaling, piece: Tensor, at: At, into: Tensor) -> Tensor:
+        multiplied.append(at)
+        return real(self, piece, at, into)
+
+    monkeypatch.setattr(Scaling, "_multiply", noted)
+    weights = torch.ones(6, 8, dtype=dtype)
+    weights[4, 2] = 0
+    plan = Plan({"w": (6, 8)})
+    plan.add(space(Port("w", 1, rows(0, 8), scale=1)), Monomial(np.arange(8), np.ones(8), 2.0 ** np.arange(8)))
+    row = 8 * dtype.itemsize
+    assert len(list(stored_pieces(plan, "w", weights, piece_bytes=row, room=7))) == 6
+    assert multiplied == [(slice(4, 5),)]
 
 
 def test_pieces_are_about_as_large_as_asked() -> None:

@@ -39,7 +39,7 @@ def test_protect_passes_every_option_on(library: Library, model: Path) -> None:
 def test_protect_alone_means_exact_and_verified(library: Library, model: Path) -> None:
     run("protect", "model", "out", "--key", "k.mgkey")
     given = library.calls["protect"]
-    assert (given["recipe"], given["verify"], given["workers"], given["base"]) == ("exact", True, 1, None)
+    assert (given["recipe"], given["verify"], given["workers"], given["base"]) == ("exact", True, None, None)
 
 
 def test_unlock_passes_every_option_on(library: Library, model: Path) -> None:
@@ -103,6 +103,11 @@ def test_the_operating_system_is_quoted_in_one_sentence(
 )
 def test_wrong_usage_exits_with_two(model: Path, arguments: tuple[str, ...]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+def test_an_empty_target_is_not_this_folder(library: Library, model: Path) -> None:
+    result = run("protect", "model", "", "--key", "k.mgkey")
+    assert (result.exit_code, "the path is empty" in result.stderr, library.calls) == (2, True, {})
 
 
 def test_an_interrupt_exits_with_130(library: Library, model: Path) -> None:

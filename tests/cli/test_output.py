@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from rich.console import Console
 from mergeguard_hub.cli import output, progress
 from mergeguard_hub.protection.key import Key
 from mergeguard_hub.release.report import Progress, StageReport, Verification
-from tests.cli.library import DIGEST, OTHER, SECRET, Library, report, run
+from tests.cli.library import DIGEST, OTHER, PART, SECRET, Library, report, run
 
 
 def test_protect_prints_what_moved_and_every_stage(library: Library, model: Path) -> None:
@@ -41,6 +42,13 @@ def test_protect_tells_what_is_out_of_the_ordinary(library: Library, model: Path
     assert "reversible with the key up to rounding" in printed
     assert f"parent  {OTHER}" in printed
     assert "scales: factors only up to 2^3, so that no weight loses a bit in its dtype." in printed
+
+
+def test_protect_warns_where_little_was_moved(library: Library, model: Path) -> None:
+    warning = "warning: 23.2 % of the attention and MLP weights of model were moved;"
+    assert warning not in run("protect", "model", "out", "--key", "k.mgkey").stdout
+    library.report = report(components=(replace(PART, covered=0.232),))
+    assert warning in run("protect", "model", "out2", "--key", "k.mgkey").stdout
 
 
 def test_protect_says_when_nothing_was_to_be_done(library: Library, model: Path) -> None:

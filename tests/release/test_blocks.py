@@ -35,7 +35,7 @@ def drafted(tmp_path_factory: pytest.TempPathFactory) -> Drafter:
         if (family, preset, dtype) not in known:
             folder = tiny.save(tiny.FAMILIES[family](dtype=dtype), tmp_path_factory.mktemp(family) / "model")
             found, recipe = study(Checkpoint.open(folder)), Recipe.preset(preset)
-            facts = learn_facts(found, recipe=recipe, key=KEY, base=None, executor=None, done=lambda entry: None)
+            facts, _ = learn_facts(found, recipe=recipe, key=KEY, base=None, executor=None, done=lambda entry: None)
             known[family, preset, dtype] = draft(found, facts, recipe=recipe, key=KEY, component="")
         return known[family, preset, dtype]
 
@@ -131,7 +131,7 @@ def test_weights_left_as_they_were_do_not_pass_for_moved_ones(drafted: Drafter) 
 def test_pieces_cover_a_matrix_wider_than_one_piece(tmp_path: Path, drafted: Drafter) -> None:
     folder = tiny.save(tiny.llama(intermediate_size=5000, num_hidden_layers=1), tmp_path / "wide")
     found, recipe = study(Checkpoint.open(folder)), Recipe.preset("exact")
-    facts = learn_facts(found, recipe=recipe, key=KEY, base=None, executor=None, done=lambda entry: None)
+    facts, _ = learn_facts(found, recipe=recipe, key=KEY, base=None, executor=None, done=lambda entry: None)
     made = draft(found, facts, recipe=recipe, key=KEY, component="")
     release = _stored(made)
     mlp = made.study.layout.mlps[0]

@@ -79,7 +79,7 @@ def test_measuring_and_comparing_run_in_other_processes(tmp_path: Path, preset: 
     with EXECUTORS["processes"]() as processes:
         for executor in (None, processes):
             measured: list[str] = []
-            facts = learn_facts(
+            facts, _ = learn_facts(
                 found,
                 recipe=recipe,
                 key=KEY,
