@@ -1,8 +1,12 @@
-"""The command line: `mergeguard protect | unlock | verify | inspect | key`."""
+"""The command line: `mergeguard protect | unlock | verify | inspect | merge | key`."""
 
 from __future__ import annotations
 
-from mergeguard_hub.cli import key_commands, release_commands  # noqa: F401  (each module adds its commands to `main`)
+from mergeguard_hub.cli import (  # noqa: F401  (each module adds its commands to `main`)
+    key_commands,
+    merge_command,
+    release_commands,
+)
 from mergeguard_hub.cli.root import main
 
 __all__ = ["main"]

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor
 
-from mergeguard_hub.errors import MergeError
-from mergeguard_hub.merging.task_vector import add_task_vector, check_same_layout, task_vector
+from mergeguard_hub.merging.method import TensorMerge, Tensors
+from mergeguard_hub.merging.settings import Weights, check_finite_weights, check_scale, weights_for
+from mergeguard_hub.merging.task_vector import on_base
+from mergeguard_hub.merging.tensors import merge_tensors
 
 
 @dataclass(frozen=True)
 class TaskArithmetic:
-    """Add the task vectors to the base model: theta = theta_base + scale * sum_i (theta_i - theta_base).
+    """Add the task vectors to the base model: theta = theta_base + scale * sum_i weight_i * (theta_i - theta_base).
 
-    Ilharco et al. 2023, "Editing Models with Task Arithmetic", arXiv 2212.04089, section 4.2. It does not divide by
-    the number of models: with two models, a scale of 0.5 is their average.
+    Ilharco et al. 2023, "Editing Models with Task Arithmetic", arXiv 2212.04089, section 4.2. Unless `normalize`, it
+    does not divide by the number of models: with two models, a scale of 0.5 is their average.
 
     Attributes:
-        scale: factor on the summed task vector. 0.3 is the value that Yang et al. 2024 (AdaMerging) report for
-            eight vision tasks; the paper itself chooses it by validation.
+        scale: factor on the summed task vector. 0.3 is the value that Yang et al. 2024 (AdaMerging, arXiv 2310.02575)
+            report for eight vision tasks; the paper itself chooses it by validation.
+        weights: coefficient of each task vector, negative to subtract one; None: 1 each (the paper's).
+        normalize: divide the weights by their sum. The paper does not; mergekit's option of that name does, and the
+            study of arXiv 2511.21437 appears to have run it so.
 
     Example:
         >>> import torch
@@ -33,17 +38,31 @@ class TaskArithmetic:
 
     title: ClassVar[str] = "Task arithmetic"
     paper: ClassVar[str] = "https://arxiv.org/abs/2212.04089"
+    needs_base: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = True
 
     scale: float = 0.3
+    weights: Weights | None = None
+    normalize: bool = False
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.scale):
-            raise MergeError(f"scale is {self.scale}, and must be a finite number.")
+        check_scale(self.scale)
+        check_finite_weights(self.weights)
 
-    def merge(self, base: Mapping[str, Tensor], models: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    def prepare(self, base: Tensors, models: Sequence[Tensors]) -> TensorMerge:
+        """Return the merge of one tensor; see `MergeMethod.prepare`."""
+        weights = weights_for(self.weights, len(models), normalize=self.normalize)
+        return on_base(partial(summed, weights), scale=self.scale)
+
+    def merge(self, base: Tensors, models: Sequence[Tensors]) -> dict[str, Tensor]:
         """Merge fine-tuned models; see `MergeMethod.merge`."""
-        check_same_layout(base, models)
-        total = task_vector(base, models[0])
-        for model in models[1:]:
-            total = {name: total[name] + change for name, change in task_vector(base, model).items()}
-        return add_task_vector(base, total, scale=self.scale)
+        return merge_tensors(self, base, models)
+
+
+def summed(weights: Weights, name: str, base: Tensor, models: Sequence[Tensor]) -> Tensor:
+    """Return sum_i weight_i * (theta_i - theta_base)."""
+    total = (models[0] - base).mul_(weights[0])
+    for model, weight in zip(models[1:], weights[1:], strict=True):
+        change = model - base
+        total.add_(change.mul_(weight) if weight != 1 else change)
+    return total

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor
 
-from mergeguard_hub.errors import MergeError
-from mergeguard_hub.merging.task_vector import check_same_layout, working
+from mergeguard_hub.merging.method import TensorMerge, Tensors
+from mergeguard_hub.merging.settings import Weights, check_shares, weights_for
+from mergeguard_hub.merging.task_vector import weighted_sum
+from mergeguard_hub.merging.tensors import merge_tensors
 
 
 @dataclass(frozen=True)
@@ -32,26 +34,23 @@ class WeightAveraging:
 
     title: ClassVar[str] = "Weight averaging"
     paper: ClassVar[str] = "https://arxiv.org/abs/2203.05482"
+    needs_base: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = True
 
-    weights: tuple[float, ...] | None = None
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
-        weights = (1.0,) if self.weights is None else self.weights
-        if min(weights, default=0.0) < 0 or not 0 < sum(weights) < math.inf:
-            raise MergeError(f"weights are {self.weights}, and must be at least 0, with one above 0.")
+        check_shares(self.weights)
 
-    def merge(self, base: Mapping[str, Tensor], models: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    def prepare(self, base: Tensors, models: Sequence[Tensors]) -> TensorMerge:
+        """Return the merge of one tensor; see `MergeMethod.prepare`."""
+        return partial(average, weights_for(self.weights, len(models), normalize=False))
+
+    def merge(self, base: Tensors, models: Sequence[Tensors]) -> dict[str, Tensor]:
         """Merge fine-tuned models; see `MergeMethod.merge`."""
-        check_same_layout(base, models)
-        weights = self.weights or (1.0,) * len(models)
-        if len(weights) != len(models):
-            raise MergeError(f"There are {len(weights)} weights for {len(models)} models; give one for each.")
-        merged: dict[str, Tensor] = {}
-        for name, tensor in base.items():
-            if not tensor.is_floating_point():
-                merged[name] = tensor.clone()
-                continue
-            terms = [weight * working(model[name]) for weight, model in zip(weights, models, strict=True)]
-            total = sum(terms[1:], start=terms[0])
-            merged[name] = (total / sum(weights)).to(tensor.dtype)
-        return merged
+        return merge_tensors(self, base, models)
+
+
+def average(weights: Weights, name: str, base: Tensor, models: Sequence[Tensor]) -> Tensor:
+    """Return sum_i weight_i * theta_i / sum_i weight_i; the division comes last, so that 1/3 is not rounded."""
+    return weighted_sum(models, weights).div_(sum(weights))

@@ -1,23 +1,15 @@
-"""Merge methods: worked by hand, at the edges of every setting, and on models that do not fit together."""
+"""Weight averaging, task arithmetic and TIES: worked by hand, and their settings."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import pytest
 import torch
-from torch import Tensor
 
-from mergeguard_hub.errors import MergeError, NonFiniteWeightsError
-from mergeguard_hub.merging import MERGE_METHODS, MergeMethod, TaskArithmetic, Ties, WeightAveraging
-
-Tensors = dict[str, Tensor]
-
-
-def weights(*values: float, dtype: torch.dtype = torch.float32) -> Tensors:
-    return {"w": torch.tensor(values, dtype=dtype)}
-
+from mergeguard_hub.errors import MergeError
+from mergeguard_hub.merging import TaskArithmetic, Ties, WeightAveraging
+from tests.merging.table import weights
 
 # Worked by hand: four weights, two models.
 BASE = weights(1.0, 2.0, 3.0, 4.0)
@@ -92,111 +84,6 @@ def test_half_task_arithmetic_of_two_is_their_average() -> None:
     torch.testing.assert_close(TaskArithmetic(scale=0.5).merge(base, [one, two])["w"], average)
 
 
-@pytest.mark.parametrize("name", MERGE_METHODS)
-class TestEveryMethod:
-    """Properties that hold for each entry of the table."""
-
-    def test_is_a_frozen_dataclass_with_title_and_paper(self, name: str) -> None:
-        method = MERGE_METHODS[name]()
-        assert dataclasses.is_dataclass(method)
-        assert method.title
-        assert method.paper.startswith("https://arxiv.org/abs/")
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            method.title = "another"  # type: ignore[misc]
-
-    def test_copies_of_one_model_with_a_whole_task_vector_give_it_back(self, name: str) -> None:
-        methods: dict[str, MergeMethod] = {
-            "weight_averaging": WeightAveraging(),
-            "task_arithmetic": TaskArithmetic(scale=1 / 3),
-            "ties": Ties(density=1.0),
-        }
-        merged = methods[name].merge(BASE, [ONE, ONE, ONE])
-        torch.testing.assert_close(merged["w"], ONE["w"])
-
-    def test_models_equal_to_the_base_give_the_base(self, name: str) -> None:
-        merged = MERGE_METHODS[name]().merge(BASE, [BASE, BASE])
-        assert merged["w"].tolist() == BASE["w"].tolist()
-
-    def test_leaves_its_input_alone_and_shares_no_memory_with_it(self, name: str) -> None:
-        base, one = weights(1.0, 2.0), weights(3.0, 4.0)
-        merged = MERGE_METHODS[name]().merge(base, [one])
-        merged["w"].fill_(99.0)
-        assert (base["w"].tolist(), one["w"].tolist()) == ([1.0, 2.0], [3.0, 4.0])
-
-    @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
-    def test_keeps_names_shapes_and_dtype_of_the_base(self, name: str, dtype: torch.dtype) -> None:
-        base = {"a": torch.zeros(2, 3, dtype=dtype), "b": torch.zeros((), dtype=dtype), "c": torch.zeros(0, 4)}
-        model = {"a": torch.ones(2, 3, dtype=dtype), "b": torch.ones((), dtype=dtype), "c": torch.zeros(0, 4)}
-        merged = MERGE_METHODS[name]().merge(base, [model, model])
-        assert {key: (value.shape, value.dtype) for key, value in merged.items()} == {
-            key: (value.shape, value.dtype) for key, value in base.items()
-        }
-
-    def test_rounds_once(self, name: str) -> None:
-        # 1 + 1/128 is a bfloat16 number and 1 + 3/256 is not: the result must come from float32, rounded at the end.
-        dtype = torch.bfloat16
-        base, model = weights(1.0, dtype=dtype), weights(1.0 + 1 / 128, dtype=dtype)
-        assert MERGE_METHODS[name]().merge(base, [model, model])["w"].dtype is dtype
-        assert WeightAveraging(weights=(1.0, 2.0)).merge(base, [model, model])["w"].item() == 1.0 + 1 / 128
-
-    def test_one_weight(self, name: str) -> None:
-        merged = MERGE_METHODS[name]().merge(weights(0.0), [weights(10.0), weights(10.0)])
-        assert merged["w"].item() == pytest.approx({"task_arithmetic": 6.0}.get(name, 10.0))
-
-    def test_takes_whole_numbers_from_the_base(self, name: str) -> None:
-        ids = torch.arange(3)
-        merged = MERGE_METHODS[name]().merge({"ids": ids, **BASE}, [{"ids": ids.clone(), **ONE}])
-        assert merged["ids"].tolist() == [0, 1, 2]
-        assert merged["ids"].data_ptr() != ids.data_ptr()
-
-    def test_nothing_but_whole_numbers(self, name: str) -> None:
-        ids = {"ids": torch.arange(3)}
-        assert MERGE_METHODS[name]().merge(ids, [ids])["ids"].tolist() == [0, 1, 2]
-
-    def test_refuses_no_models(self, name: str) -> None:
-        with pytest.raises(MergeError, match="the list of models is empty"):
-            MERGE_METHODS[name]().merge(BASE, [])
-
-    def test_refuses_another_shape(self, name: str) -> None:
-        with pytest.raises(MergeError, match=r"'w' has shape \(4,\) in the base and \(3,\) in model 2 of 2"):
-            MERGE_METHODS[name]().merge(BASE, [ONE, weights(1.0, 2.0, 3.0)])
-
-    def test_refuses_a_missing_tensor(self, name: str) -> None:
-        with pytest.raises(MergeError, match="the base has a tensor 'w' and model 1 of 1 has none"):
-            MERGE_METHODS[name]().merge(BASE, [{}])
-
-    def test_refuses_an_extra_tensor(self, name: str) -> None:
-        with pytest.raises(MergeError, match="model 1 of 1 has a tensor 'head' and the base has none"):
-            MERGE_METHODS[name]().merge(BASE, [{**ONE, "head": torch.zeros(1)}])
-
-    def test_refuses_other_whole_numbers(self, name: str) -> None:
-        with pytest.raises(MergeError, match="'ids' holds whole numbers that differ between the base and model 1 of 1"):
-            MERGE_METHODS[name]().merge({"ids": torch.arange(3)}, [{"ids": torch.arange(3) + 1}])
-
-    def test_refuses_packed_weights(self, name: str) -> None:
-        packed = {"w": torch.zeros(4, dtype=torch.uint8)}
-        with pytest.raises(MergeError, match=r"'w' is torch.float32 in the base and torch.uint8 in model 1 of 1"):
-            MERGE_METHODS[name]().merge(BASE, [packed])
-
-    @pytest.mark.parametrize("value", [math.nan, math.inf])
-    def test_refuses_weights_that_are_no_numbers(self, name: str, value: float) -> None:
-        with pytest.raises(NonFiniteWeightsError, match="'w' of model 2 of 2 holds NaN or infinite weights"):
-            MERGE_METHODS[name]().merge(BASE, [ONE, weights(1.0, 2.0, 3.0, value)])
-
-
-@pytest.mark.parametrize("density", [0.0, -0.1, 1.1, math.nan])
-def test_refuses_a_density_outside_its_range(density: float) -> None:
-    with pytest.raises(MergeError, match=r"density is .*, and must be above 0 and at most 1"):
-        Ties(density=density)
-
-
-@pytest.mark.parametrize("method", [TaskArithmetic, Ties])
-@pytest.mark.parametrize("scale", [math.nan, math.inf])
-def test_refuses_a_scale_that_is_no_number(method: type[TaskArithmetic | Ties], scale: float) -> None:
-    with pytest.raises(MergeError, match=r"scale is .*, and must be a finite number"):
-        method(scale=scale)
-
-
 @pytest.mark.parametrize("values", [(), (0.0, 0.0), (-1.0, 2.0), (math.inf, 1.0), (math.nan, 1.0)])
 def test_refuses_weights_without_an_average(values: tuple[float, ...]) -> None:
     with pytest.raises(MergeError, match="must be at least 0, with one above 0"):
@@ -206,3 +93,38 @@ def test_refuses_weights_without_an_average(values: tuple[float, ...]) -> None:
 def test_refuses_another_number_of_weights() -> None:
     with pytest.raises(MergeError, match="There are 3 weights for 2 models; give one for each"):
         WeightAveraging(weights=(1.0, 1.0, 1.0)).merge(BASE, [ONE, TWO])
+
+
+def test_task_arithmetic_weights_by_hand() -> None:
+    # 2 * (1 0 -2 4) - (1 -1 3 -2) = 1 1 -7 10; the weights add up to 1, so dividing by their sum changes nothing.
+    for normalize in (False, True):
+        method = TaskArithmetic(scale=0.5, weights=(2.0, -1.0), normalize=normalize)
+        assert method.merge(BASE, [ONE, TWO])["w"].tolist() == [1.5, 2.5, -0.5, 9.0]
+
+
+def test_normalized_task_arithmetic_by_hand() -> None:
+    method = TaskArithmetic(scale=1.0, weights=(3.0, 1.0), normalize=True)
+    assert method.merge(BASE, [ONE, TWO])["w"].tolist() == [2.0, 1.75, 2.25, 6.5]
+
+
+def test_refuses_to_divide_by_weights_that_cancel() -> None:
+    with pytest.raises(MergeError, match="add up to 0, so they have no average"):
+        TaskArithmetic(weights=(1.0, -1.0), normalize=True).merge(BASE, [ONE, TWO])
+
+
+def test_refuses_weights_that_are_no_numbers() -> None:
+    with pytest.raises(MergeError, match="must be finite numbers, one for each model"):
+        TaskArithmetic(weights=(1.0, math.nan))
+
+
+def test_ties_weights_vote_and_average_by_hand() -> None:
+    # Third weight: -2 * 4 + 3 = -5, so the first model is elected; fourth: 4 * 4 - 2 > 0. First: both, (4 + 1) / 5.
+    merged = Ties(density=1.0, weights=(4.0, 1.0)).merge(BASE, [ONE, TWO])
+    assert merged["w"].tolist() == [2.0, 1.0, 1.0, 8.0]
+
+
+def test_ties_per_tensor_keeps_some_of_every_tensor() -> None:
+    base = {"large": torch.zeros(2), "small": torch.zeros(2)}
+    model = {"large": torch.tensor([4.0, 3.0]), "small": torch.tensor([2.0, 1.0])}
+    merged = Ties(density=0.5, per_tensor=True).merge(base, [model])
+    assert {name: tensor.tolist() for name, tensor in merged.items()} == {"large": [4.0, 0.0], "small": [2.0, 0.0]}
