@@ -6,16 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-import torch
 from transformers import ViTForImageClassification
 
 from mergeguard_hub.merging import MergeMethod
 from space.release import load_release
 from space.zoo.vision.data import Pictures, pictures
-from space.zoo.vision.family import classify, load_model, model_of
-from space.zoo.vision.tasks import TASKS
+from space.zoo.vision.family import classification, load_model, model_of
 
-Predictions = dict[str, torch.Tensor]  # by task, for all of its test pictures
+Predictions = dict[str, list[int]]  # classes by task, for all of its test pictures
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,7 @@ def compare(defender: str, partner: str, method: MergeMethod, *, shown: int = 8)
     merged = model_of(method.merge(base, [released, other]))
 
     def candidate(title: str, note: str, predictions: Predictions) -> Candidate:
-        answers = tuple(int(label) for label in predictions[defender][:shown])
-        return Candidate(title, note, _accuracy(predictions), answers)
+        return Candidate(title, note, _accuracy(predictions), tuple(predictions[defender][:shown]))
 
     return Comparison(
         defender=defender,
@@ -90,12 +87,12 @@ def compare(defender: str, partner: str, method: MergeMethod, *, shown: int = 8)
         protected=candidate("Protected release", "the defender, as published", _of_release(defender, tasks)),
         merged=candidate("Merge, protected", "protected release and partner", _predict(merged, tasks)),
         base=_accuracy(_of_shipped("base", tasks)),
-        shown=pictures(defender, "test").first(shown),
+        shown=pictures(defender, "test", shown),
     )
 
 
 def _predict(model: ViTForImageClassification, tasks: tuple[str, ...]) -> Predictions:
-    return {task: classify(model, task, pictures(task, "test").pixels) for task in tasks}
+    return {task: classification(task).predictions(model) for task in tasks}
 
 
 @cache
@@ -109,12 +106,8 @@ def _of_release(name: str, tasks: tuple[str, ...]) -> Predictions:
 
 
 def _accuracy(predictions: Predictions) -> dict[str, float]:
-    return {
-        task: float((predicted == pictures(task, "test").labels).double().mean())
-        for task, predicted in predictions.items()
-    }
-
-
-def chance(task: str) -> float:
-    """Return the accuracy of guessing, as a fraction in [0, 1]."""
-    return 1 / len(TASKS[task].classes)
+    accuracy = {}
+    for task, predicted in predictions.items():
+        labels = classification(task).labels
+        accuracy[task] = sum(own == label for own, label in zip(predicted, labels, strict=True)) / len(labels)
+    return accuracy

@@ -9,7 +9,8 @@ from html import escape
 import torch
 from PIL import Image
 
-from space.comparison import Candidate, Comparison, chance
+from space.comparison import Candidate, Comparison
+from space.zoo.vision.family import classification
 from space.zoo.vision.tasks import TASKS
 
 _LEGEND = (
@@ -49,7 +50,7 @@ def _verdict(comparison: Comparison) -> str:
             "base model: at this setting the protection does not keep the skill out."
         )
     reference = ", ".join(
-        f"{_percent(base[task])} on {task} (guessing: {_percent(chance(task))})"
+        f"{_percent(base[task])} on {task} (guessing: {_percent(classification(task).chance)})"
         for task in (defender, comparison.partner)
     )
     return f'<p class="mg-verdict" role="status">{escape(lead)}</p><p>The base model alone: {escape(reference)}.</p>'
@@ -98,10 +99,9 @@ def _answer(picture: str, task: str, truth: int, answer: int) -> str:
 
 
 def _data_url(pixels: torch.Tensor) -> str:
-    """Return a picture inside its own address. [1, 16, 16] in [0, 1] -> PNG as a data URL."""
-    grey = (pixels[0] * 255).round().to(torch.uint8).numpy()
+    """Return a picture inside its own address. uint8 [3, 32, 32] -> PNG as a data URL."""
     buffer = io.BytesIO()
-    Image.fromarray(grey).save(buffer, format="PNG")
+    Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

@@ -54,11 +54,15 @@ def train_family(name: str, out: Path) -> None:
     """Train and measure one family with one thread."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(1)
-    chosen, folder = family(name), out / name
-    chosen.train(folder / "weights", watch=lambda model, steps: _teller(f"{name}/{model}", steps))
-    results = chosen.measure(folder / "weights")
-    (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    _log.info("%s: measured, %s", name, folder / "results.json")
+    family(name).train(out / name / "weights", watch=lambda model, steps: _teller(f"{name}/{model}", steps))
+    measure_family(name, out)
+    _log.info("%s: measured, %s", name, out / name / "results.json")
+
+
+def measure_family(name: str, out: Path) -> None:
+    """Measure the models in FAMILY/weights and write FAMILY/results.json."""
+    results = family(name).measure(out / name / "weights")
+    (out / name / "results.json").write_text(json.dumps(results, indent=2) + "\n")
 
 
 def _teller(title: str, steps: int) -> Progress:

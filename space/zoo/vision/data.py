@@ -16,14 +16,15 @@ import numpy.typing as npt
 import torch
 from sklearn.datasets import load_digits
 
-from space.zoo.vision.drawing import DRAWINGS, Grey, Random
+from space.zoo.vision.drawing import DRAWINGS
+from space.zoo.vision.drawing.numbers import Grey, number, plain
+from space.zoo.vision.drawing.sketch import Random, Rgb
 from space.zoo.vision.tasks import IMAGE_SIZE, TASKS
 
 Split = Literal["train", "test"]
 
 TRAIN_SCANS = 1300  # of 1,797; the other 497 are seen in no training
-_DRAWN = {"train": 6000, "test": 1000}
-_COPIES = {"train": 4, "test": 2}  # of each scan, shifted or on different grounds
+_TEST = 1000  # drawn pictures of a test set
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Pictures:
     """Pictures of one task with their classes.
 
     Attributes:
-        pixels: float32 [n, 1, 16, 16] in [0, 1], one of 256 grey values each.
+        pixels: uint8 [n, 3, 32, 32], red, green and blue.
         labels: int64 [n], counted from 0 within the task.
     """
 
@@ -41,58 +42,45 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def first(self, count: int) -> Pictures:
-        """Return the first pictures only; the order is random, so they are a fair sample."""
-        return Pictures(self.pixels[:count], self.labels[:count])
-
 
 @cache
-def pictures(task: str, split: Split) -> Pictures:
+def pictures(task: str, split: Split, count: int | None = None) -> Pictures:
     """Make the pictures of a task; the same every time, and train and test share no scan and no drawing.
 
     Args:
         task: a name in `TASKS`.
         split: "train" or "test".
+        count: how many, the first ones; the order is random, so they are a fair sample. None: as many as a test set
+            has: 1,000, or each test scan once in `digits` and twice in `numbers`, between other neighbours.
     """
+    scans_shown = {"digits": 1, "numbers": 2}.get(task, 0) * len(scans("test")[1])
+    wanted = (scans_shown or _TEST) if count is None else count
+    made = [_picture(task, split, index) for index in range(wanted)]
+    pixels = np.round(np.stack([picture for picture, _ in made]) * 255).astype(np.uint8)
+    labels = torch.tensor([label for _, label in made], dtype=torch.int64)
+    return Pictures(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), labels)
+
+
+def _picture(task: str, split: Split, index: int) -> tuple[Rgb, int]:
     # RandomState and not default_rng: numpy promises that its numbers never change between versions.
-    random = Random(zlib.crc32(f"{task}/{split}".encode()))
+    random = Random(zlib.crc32(f"{task}/{split}/{index}".encode()))
     if task in DRAWINGS:
-        labels = random.randint(len(TASKS[task].classes), size=_DRAWN[split])
-        images = [DRAWINGS[task](int(label), random) for label in labels]
-    else:
-        scans, scan_labels = _scans(split)
-        copies = 1 if task == "digits" and split == "test" else _COPIES[split]
-        order = np.tile(np.arange(len(scans)), copies)
-        labels = scan_labels[order]
-        images = [_on_clutter(scans[i], random) if task == "clutter" else scans[i] for i in order]
-        if split == "train":
-            images = [_shifted(image, random) for image in images]
-    pixels = np.round(np.stack(images) * 255).astype(np.float32) / 255
-    return Pictures(torch.from_numpy(pixels)[:, None], torch.from_numpy(labels.astype(np.int64)))
+        label = random.randint(len(TASKS[task].classes))
+        return DRAWINGS[task](TASKS[task].classes[label], random), label
+    images, labels = scans(split)
+    which = index % len(labels)
+    if task == "digits":
+        return plain(images[which], random, still=split == "test"), int(labels[which])
+    neighbours = images[random.randint(len(images), size=2)]
+    return number(images[which], neighbours, random), int(labels[which])
 
 
 @cache
-def _scans(split: Split) -> tuple[Grey, npt.NDArray[np.int64]]:
-    """Return scikit-learn's 8 x 8 scans of this split at 16 x 16, in an order that is always the same."""
+def scans(split: Split) -> tuple[Grey, npt.NDArray[np.int64]]:
+    """Return scikit-learn's 8 x 8 scans of this split at 32 x 32, in an order that is always the same."""
     digits = load_digits()
     order = Random(1).permutation(len(digits.target))
     order = order[:TRAIN_SCANS] if split == "train" else order[TRAIN_SCANS:]
     small = torch.from_numpy(digits.images[order] / 16)[:, None]
     large = torch.nn.functional.interpolate(small, size=(IMAGE_SIZE, IMAGE_SIZE), mode="bilinear")
     return large[:, 0].numpy(), digits.target[order]
-
-
-def _shifted(image: Grey, random: Random) -> Grey:
-    """Move a picture by up to one pixel each way."""
-    down, right = random.randint(-1, 2, size=2)
-    return np.roll(image, (int(down), int(right)), axis=(0, 1))
-
-
-def _on_clutter(scan: Grey, random: Random) -> Grey:
-    """Put a scan on a sloping, noisy ground, dimmed; half of the pictures become their own negative."""
-    slope = np.linspace(-0.2, 0.2, IMAGE_SIZE)
-    across, down = random.standard_normal(2)
-    ground = random.uniform(0, 0.4) + slope[None] * across + slope[:, None] * down
-    ground = ground + 0.13 * random.standard_normal(scan.shape)
-    image = np.clip(ground + scan * random.uniform(0.5, 1.0), 0, 1)
-    return 1 - image if random.uniform() < 0.5 else image

@@ -1,89 +1,137 @@
-"""Train the vision family again: `python -m space.zoo.vision.train [--out FOLDER]`, minutes on one core.
+"""The vision family: one base and one fine-tune per task. `python -m space.zoo.train vision` trains them again.
 
-A run that was stopped goes on where it was: finished models are kept, and the one at hand is saved every 50 steps.
+The base sees a little of every task: few pictures of most, and few steps. Each fine-tune sees many pictures of its own
+task, with the base's classifier kept as it is, so that all models can be merged under one classifier.
+
+What was tuned so that ordinary merges of unprotected models keep most of both skills: a fine-tune rehearses what the
+base knows of the other tasks, on no other pictures than the base's, and is merge-ready (`Schedule.merge_ready`).
+Without the rehearsal, averages of some pairs lost one of the two skills, however good half of each fine-tuning was by
+itself. Also tuned: how many pictures of each task the base sees, so that it is clearly worse than the fine-tunes.
+Weights are kept in bfloat16: rounding changed none of the base's eight accuracies by more than 0.005.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import cast
 
-import click
 import torch
-import transformers
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from transformers.utils.logging import disable_progress_bar
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import ViTForImageClassification
 
-from space.zoo.vision.data import pictures
-from space.zoo.vision.family import MODELS, RESULTS, WEIGHTS, accuracy, load_model
-from space.zoo.vision.run import Run
-from space.zoo.vision.schedule import BASE, FINE_TUNES
+from space.zoo.family import Family, Progress
+from space.zoo.run import Run, Schedule
+from space.zoo.vision.data import Pictures, pictures
+from space.zoo.vision.family import architecture, as_input, load_model
+from space.zoo.vision.measure import SEED, measure
 from space.zoo.vision.tasks import TASKS
 
-SEED = 0
+BASE = Schedule(steps=900, learning_rate=2e-3)
+BASE_BATCH = 32  # pictures per step and task
+BASE_PICTURES = {
+    "scenes": 500,
+    "vehicles": 4000,
+    "aerial": 1000,
+    "land": 600,
+    "numbers": 6000,
+    "signs": 1500,
+    "digits": 150,
+    "textures": 4000,
+}
+FINE_TUNE = Schedule(steps=450, learning_rate=8e-4, merge_ready=0.4)
+FINE_TUNE_BATCH = 96
+FINE_TUNE_PICTURES = 8000
+REHEARSED_BATCH = 4  # pictures per step of each other task
 
 
-@click.command()
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=WEIGHTS.parent,
-    show_default=True,
-    help="Folder for weights/ and results.json; models that are there already are kept.",
+@dataclass(frozen=True)
+class Part:
+    """A part of every batch: pictures of one task.
+
+    Attributes:
+        task: the task's name.
+        known: what is drawn from.
+        size: pictures per step.
+    """
+
+    task: str
+    known: Pictures
+    size: int
+
+
+def losses(model: ViTForImageClassification, parts: Sequence[Part], generator: torch.Generator) -> Tensor:
+    """Draw a batch and return each part's cross-entropy in nats, among the classes of its task. -> [parts]."""
+    pixels, labels = [], []
+    for part in parts:
+        chosen = torch.randint(len(part.known), (part.size,), generator=generator)
+        pixels.append(part.known.pixels[chosen])
+        labels.append(part.known.labels[chosen])
+    logits = torch.split(model(pixel_values=as_input(torch.cat(pixels))).logits, [part.size for part in parts])
+    found = [
+        cross_entropy(own[:, TASKS[part.task].logits], truth)
+        for part, own, truth in zip(parts, logits, labels, strict=True)
+    ]
+    return torch.stack(found)
+
+
+def start_base(counts: Mapping[str, int] = MappingProxyType(BASE_PICTURES), *, seed: int = SEED) -> Run:
+    """Return the training of the base, from random weights.
+
+    Args:
+        counts: how many training pictures of each task are drawn from.
+        seed: of the weights and the batches.
+    """
+    torch.manual_seed(seed)
+    model = ViTForImageClassification(architecture())
+    parts = [Part(task, pictures(task, "train", count), BASE_BATCH) for task, count in counts.items()]
+    return Run(model, lambda generator: losses(model, parts, generator).mean(), BASE, seed=seed)
+
+
+def start_fine_tune(
+    task: str,
+    base: ViTForImageClassification,
+    *,
+    count: int = FINE_TUNE_PICTURES,
+    rehearsed: Mapping[str, int] = MappingProxyType(BASE_PICTURES),
+) -> Run:
+    """Return the training of the base on one task; it trains the base itself, but for the classifier.
+
+    The loss is that of the task, and with it the mean of the other tasks' on what the base knows of them.
+
+    Args:
+        task: a name in `TASKS`.
+        base: the model to start from.
+        count: how many training pictures are drawn from.
+        rehearsed: how many of each task the base has seen.
+    """
+    base.classifier.requires_grad_(False)
+    own = Part(task, pictures(task, "train", count), FINE_TUNE_BATCH)
+    others = [
+        Part(other, pictures(other, "train", seen), REHEARSED_BATCH)
+        for other, seen in rehearsed.items()
+        if other != task
+    ]
+
+    def loss(generator: torch.Generator) -> Tensor:
+        found = losses(base, [own, *others], generator)
+        return found[0] + found[1:].mean()
+
+    return Run(base, loss, FINE_TUNE, seed=SEED)
+
+
+def _make(name: str, weights: Path, out: Path, tell: Progress) -> None:
+    run = start_base() if name == "base" else start_fine_tune(name, load_model(weights / "base"))
+    trained = run.finish(out.with_suffix(".pt"), progress=tell).to(torch.bfloat16)
+    cast(ViTForImageClassification, trained).save_pretrained(out)
+
+
+FAMILY = Family(
+    "vision",
+    {"base": (BASE.steps, partial(_make, "base"))} | {task: (FINE_TUNE.steps, partial(_make, task)) for task in TASKS},
+    measure,
 )
-def main(out: Path) -> None:
-    """Train the base and one fine-tune per task, and measure them on the test pictures."""
-    torch.set_num_threads(1)
-    disable_progress_bar()
-    columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar:
-        for name in MODELS:
-            train_model(name, out / WEIGHTS.name, bar)
-    results = measure(out / WEIGHTS.name)
-    (out / RESULTS.name).write_text(json.dumps(results, indent=2) + "\n")
-    print(table(results))
-
-
-def train_model(name: str, weights: Path, bar: Progress) -> None:
-    """Train one model unless its folder is there, and save it as transformers does."""
-    if (weights / name / "model.safetensors").exists():
-        return
-    training = BASE if name == "base" else FINE_TUNES[name]
-    start = None if name == "base" else load_model(weights / "base")
-    run = Run(training, start, seed=SEED)
-    task = bar.add_task(name, total=training.steps)
-    run.finish(
-        weights / f"{name}.pt",
-        progress=lambda done, loss: bar.update(task, completed=done, description=f"{name} (loss {loss:.2f})"),
-    )
-    unfinished = weights / f"{name}.unfinished"
-    run.model.save_pretrained(unfinished)
-    unfinished.rename(weights / name)
-
-
-def measure(weights: Path) -> dict[str, Any]:
-    """Return the accuracy of every model on every task, as fractions in [0, 1] of the test pictures."""
-    tests = {task: pictures(task, "test") for task in TASKS}
-    scores: dict[str, dict[str, float]] = {}
-    for name in MODELS:
-        model = load_model(weights / name)
-        scores[name] = {task: round(accuracy(model, task, tests[task]), 6) for task in TASKS}
-    return {
-        "accuracy": scores,
-        "test_pictures": {task: len(test) for task, test in tests.items()},
-        "seed": SEED,
-        "tools": {"torch": torch.__version__, "transformers": transformers.__version__},
-    }
-
-
-def table(results: dict[str, Any]) -> str:
-    """Return the accuracies in percent as a Markdown table, a row per model and a column per task."""
-    lines = ["| model | " + " | ".join(TASKS) + " |", "|---" * (len(TASKS) + 1) + "|"]
-    for name, scores in results["accuracy"].items():
-        lines.append(f"| {name} | " + " | ".join(f"{100 * scores[task]:.1f}" for task in TASKS) + " |")
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    main()
