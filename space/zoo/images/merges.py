@@ -1,0 +1,40 @@
+"""Merges of the family's pipelines: what is merged, and with which methods the control and the protection are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from diffusers import StableDiffusionPipeline
+from torch import Tensor
+
+from mergeguard_hub.merging import MergeMethod, TaskArithmetic, WeightAveraging
+from space.zoo.images.models import make_pipeline, make_text_encoder, make_unet
+
+METHODS: dict[str, MergeMethod] = {
+    "weight averaging": WeightAveraging(),
+    **{f"task arithmetic {scale}": TaskArithmetic(scale=scale) for scale in (0.3, 0.4, 0.6, 0.7)},
+}
+"""The merges that are measured; task arithmetic with 0.5 is weight averaging."""
+
+_PARTS = ("text_encoder", "unet")
+
+
+def merged_weights(pipeline: StableDiffusionPipeline) -> dict[str, Tensor]:
+    """Return the weights that a merge takes: the text encoder's and the UNet's, named with their part."""
+    return {
+        f"{part}.{name}": tensor for part in _PARTS for name, tensor in getattr(pipeline, part).state_dict().items()
+    }
+
+
+def merge(
+    method: MergeMethod, base: StableDiffusionPipeline, models: Sequence[StableDiffusionPipeline]
+) -> StableDiffusionPipeline:
+    """Merge pipelines of the family, with the base's autoencoder."""
+    weights = method.merge(merged_weights(base), [merged_weights(model) for model in models])
+    parts = {"text_encoder": make_text_encoder(base.tokenizer), "unet": make_unet()}
+    for part, module in parts.items():
+        prefix = f"{part}."
+        own = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+        module.load_state_dict(own)
+        module.eval()
+    return make_pipeline(base.vae, **parts)
