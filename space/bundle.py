@@ -10,6 +10,7 @@ import click
 SPACE = Path(__file__).resolve().parent
 PACKAGES = (SPACE, SPACE.parent / "mergeguard_hub")
 TOP_LEVEL = ("README.md", "requirements.txt")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*", "cache", "*.pt")
 APP = "from space.app import main\n\nmain()\n"
 
 
@@ -20,7 +21,7 @@ def main(out: Path) -> None:
     if out.exists():
         raise click.ClickException(f"{out} exists already: remove it, or name another folder.")
     for package in PACKAGES:
-        shutil.copytree(package, out / package.name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        shutil.copytree(package, out / package.name, ignore=LEFT_OUT)
     for name in TOP_LEVEL:
         shutil.copy2(SPACE / name, out / name)
     (out / "app.py").write_text(APP, encoding="utf-8")
