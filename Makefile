@@ -56,7 +56,7 @@ coverage-table: $(VENV)/.ready-dev ## prove every causal language model of trans
 tables: $(VENV)/.ready-dev ## put the measured tables of benchmarks/results into README.md and docs/
 	$(PY) -m benchmarks.render_docs
 
-zoo: $(VENV)/.ready-dev ## train every model of the zoo again, into build/zoo (about two hours on two cores); ZOO=folder for another place
+zoo: $(VENV)/.ready-dev ## train every model of the zoo again, into build/zoo (hours); ZOO=folder for another place
 	$(OFFLINE) OMP_NUM_THREADS=1 $(PY) -m space.zoo.train --out $(or $(ZOO),build/zoo)
 
 clean: ## remove the environment, caches and build outputs
