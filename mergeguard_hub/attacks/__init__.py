@@ -14,6 +14,7 @@ from mergeguard_hub.attacks.candidates import Candidate, MergeAttack, Workshop
 from mergeguard_hub.attacks.canonical import Canonicalisation
 from mergeguard_hub.attacks.coefficients import LayerSearch, PlaneSearch, Rebasing
 from mergeguard_hub.attacks.folder import attack_folder, layout_of
+from mergeguard_hub.attacks.frankenmerge import Frankenmerge
 from mergeguard_hub.attacks.grad_erase import grad_erase
 from mergeguard_hub.attacks.partial import ActivationMatching, NormRatio, Procrustes, WeightMatching
 from mergeguard_hub.attacks.pruning import MaskReadout, Pruning, Rounding, SpectralClipping
@@ -38,6 +39,7 @@ MERGE_ATTACKS: dict[str, type[MergeAttack]] = {
     "plane_search": PlaneSearch,
     "layer_search": LayerSearch,
     "unmask": Unmask,
+    "frankenmerge": Frankenmerge,
 }
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "Candidate",
     "Canonicalisation",
     "CostPoint",
+    "Frankenmerge",
     "Knowledge",
     "LayerSearch",
     "MaskReadout",

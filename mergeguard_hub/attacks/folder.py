@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-from torch import Tensor
 
 from mergeguard_hub.architecture import Layout, Miniature, Names, lay_out, prove
 from mergeguard_hub.attacks.alignment import Alignment
 from mergeguard_hub.attacks.attack import Attack, Knowledge, check_same_tensors
-from mergeguard_hub.checkpoint import Checkpoint, StagedFolder, tensor_bytes
+from mergeguard_hub.checkpoint import Checkpoint, CheckpointTensors, StagedFolder, tensor_bytes
 
 RECORD = "mergeguard.json"  # a release's own record: it describes weights that the attacked copy no longer has
 CONFIG = "config.json"
 CLAIMS = ("mergeguard", "_mergeguard")  # what a release's configuration says of itself, gone for the same reason
-
-
-class Weights(Mapping[str, Tensor]):
-    """The tensors of a checkpoint as a mapping; each is a view of the mapped file, read when it is asked for."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._checkpoint = checkpoint
-
-    def __getitem__(self, name: str) -> Tensor:
-        if name not in self._checkpoint.entries:
-            raise KeyError(name)
-        return self._checkpoint.tensor(name)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._checkpoint.entries
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._checkpoint.entries)
-
-    def __len__(self) -> int:
-        return len(self._checkpoint.entries)
 
 
 def layout_of(checkpoint: Checkpoint) -> Layout:
@@ -70,7 +46,7 @@ def attack_folder(
         AttackError: see `Attack.apply`.
     """
     release = Checkpoint.open(Path(protected), exclude=(RECORD,))
-    weights, reference = Weights(release), Weights(Checkpoint.open(Path(base), exclude=(RECORD,)))
+    weights, reference = CheckpointTensors(release), CheckpointTensors(Checkpoint.open(Path(base), exclude=(RECORD,)))
     known = knowledge or Knowledge()
     if known.layout is None and "architecture" in attack.needs:
         known = Knowledge(layout_of(release), known.partner, known.activations)

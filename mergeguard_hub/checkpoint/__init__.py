@@ -14,9 +14,11 @@ from mergeguard_hub.checkpoint.pipeline import open_folder, pipeline_files
 from mergeguard_hub.checkpoint.slot import Slot
 from mergeguard_hub.checkpoint.staged import StagedFolder
 from mergeguard_hub.checkpoint.tensor_bytes import tensor_bytes
+from mergeguard_hub.checkpoint.tensors import CheckpointTensors
 
 __all__ = [
     "Checkpoint",
+    "CheckpointTensors",
     "Slot",
     "StagedFolder",
     "TensorDigest",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +14,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mergeguard_hub.checkpoint import Checkpoint, Slot, StagedFolder, TensorEntry, pipeline_files, tensor_bytes
+from mergeguard_hub.checkpoint import (
+    Checkpoint,
+    CheckpointTensors,
+    Slot,
+    StagedFolder,
+    TensorEntry,
+    pipeline_files,
+    tensor_bytes,
+)
 from mergeguard_hub.merging.inputs import CLAIMS, LEFT_OUT, Inputs, open_inputs
 from mergeguard_hub.merging.layout import ARITHMETIC
 from mergeguard_hub.merging.method import MergeMethod, TensorMerge
@@ -103,22 +111,6 @@ def merge_folders(
         _copy_files(source, inputs, staged)
     count = sum(entry.torch_dtype in ARITHMETIC for part in inputs.base.values() for entry in part.entries.values())
     return FolderMerge(Path(target), method.title, count, total)
-
-
-class CheckpointTensors(Mapping[str, Tensor]):
-    """The tensors of a checkpoint by name, each a view of its file that is made when it is asked for."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._checkpoint = checkpoint
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._checkpoint.tensor(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._checkpoint.entries)
-
-    def __len__(self) -> int:
-        return len(self._checkpoint.entries)
 
 
 def _merged(

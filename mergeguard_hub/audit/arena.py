@@ -1,0 +1,103 @@
+"""What an audit is about: the models, the skills, the free-rider's methods, and how much is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mergeguard_hub.attacks import Attack, MergeAttack
+from mergeguard_hub.audit.model_folder import ModelFolder, tuned_components
+from mergeguard_hub.audit.task_source import find_task
+from mergeguard_hub.audit.tasks import Task
+from mergeguard_hub.errors import AuditError
+from mergeguard_hub.merging import MergeMethod
+
+
+@dataclass(frozen=True, eq=False)
+class Arena:
+    """An audit's inputs. It is sent to worker processes as it is, so paths and settings only; the rest is read there.
+
+    Attributes:
+        protected: folder of the release.
+        original: folder of the model that it was made from, the control.
+        base: folder of the public base model.
+        partners: folders of the free-rider's own fine-tunes.
+        tasks: the defender's skill, then each partner's; see `find_task`.
+        methods: merge methods, by the name that they get in the report.
+        merge_attacks: attacks on the merge itself, by name.
+        attacks: attacks that clean the release first, by name.
+        limit: items of each task that a merge is scored on; None: all.
+        screen: items on which an attack that searches compares its candidates.
+        work: folder for attacked models and for scores; an audit that was stopped goes on from there.
+    """
+
+    protected: Path
+    original: Path
+    base: Path
+    partners: tuple[Path, ...]
+    tasks: tuple[str | Task[Any], ...]
+    methods: Mapping[str, MergeMethod]
+    merge_attacks: Mapping[str, MergeAttack]
+    attacks: Mapping[str, Attack]
+    limit: int | None
+    screen: int
+    work: Path
+    partner_names: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not self.partners:
+            raise AuditError("An audit needs a partner to merge with: give at least one fine-tune of the same base.")
+        if len(self.tasks) != 1 + len(self.partners):
+            raise AuditError(
+                f"{len(self.tasks)} tasks for {len(self.partners)} partners: give the task of the protected model, "
+                "then one for each partner."
+            )
+        if self.screen < 1 or (self.limit is not None and self.limit < 1):
+            raise AuditError(f"limit is {self.limit} and screen is {self.screen}; both must be at least 1.")
+        if not self.partner_names:
+            object.__setattr__(self, "partner_names", distinct_names(self.partners))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in _READ}
+
+    @cached_property
+    def skills(self) -> dict[str, Task[Any]]:
+        """The tasks by name, the defender's first; a number tells apart those of the same name."""
+        found: dict[str, Task[Any]] = {}
+        for position, source in enumerate(self.tasks):
+            task = find_task(source, model=self.base)
+            found[task.name if task.name not in found else f"{task.name} {position}"] = task
+        return found
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """The components that are merged."""
+        base = ModelFolder(self.base)
+        found = [tuned_components(base, ModelFolder(partner)) for partner in self.partners]
+        return tuple(part for part in base.components if any(part in one for one in found))
+
+    def folder(self, who: str) -> ModelFolder:
+        """Return the folder of "protected", "original", "base" or of a partner by its name."""
+        if who in self.partner_names:
+            return ModelFolder(self.partners[self.partner_names.index(who)])
+        return ModelFolder(getattr(self, who))
+
+    def skills_of(self, partner: str) -> tuple[str, str]:
+        """Return the names of the defender's task and of a partner's."""
+        names = tuple(self.skills)
+        return names[0], names[1 + self.partner_names.index(partner)]
+
+
+_READ = {"skills", "parts"}  # made anew in each process
+
+
+def distinct_names(folders: tuple[Path, ...]) -> tuple[str, ...]:
+    """Return the folders' names, with as many of their parents as tell them apart."""
+    for depth in range(1, max(len(folder.absolute().parts) for folder in folders) + 1):
+        names = tuple("/".join(folder.absolute().parts[-depth:]) for folder in folders)
+        if len(set(names)) == len(names):
+            return names
+    raise AuditError(f"The same partner is given twice: {', '.join(map(str, folders))}.")

@@ -1,0 +1,132 @@
+"""An audit as pictures: the grid as a heat map, and both skills along the merge path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mergeguard_hub.audit.defaults import PATH, WITHOUT
+from mergeguard_hub.audit.record import AuditReport
+from mergeguard_hub.errors import AuditError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_DARK = 0.62  # shade of red from which a number is written in white
+_STYLES: Sequence[tuple[str, str, str, str]] = (
+    ("original", "", "unprotected", "-"),
+    ("protected", "", "protected", "--"),
+    ("protected", "alignment", "protected, aligned to the base", ":"),
+)
+_DEFENDER, _PARTNER = "#b2182b", "#2166ac"
+
+
+def write_plots(report: AuditReport, folder: str | Path, *, name: str = "audit") -> list[Path]:
+    """Write NAME-grid.png and NAME-path.png.
+
+    Args:
+        report: the audit.
+        folder: where they go; made if it is not there.
+        name: how their names begin.
+
+    Returns:
+        What was written.
+
+    Raises:
+        AuditError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise AuditError("Plots need matplotlib: pip install 'mergeguard-hub[audit]'.") from error
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for kind, draw in (("grid", draw_grid), ("path", draw_path)):
+        figure = Figure(layout="constrained")
+        if draw(report, figure):
+            written.append(folder / f"{name}-{kind}.png")
+            figure.savefig(written[-1], dpi=110)
+    return written
+
+
+def draw_grid(report: AuditReport, figure: Figure) -> bool:
+    """Draw joint gains, attacks down and merges across, a panel for each partner. Returns whether there are any."""
+    partners = _partners(report)
+    ways = list(dict.fromkeys(row["method"] for row in report.content["cells"] if row["method"] not in (WITHOUT, PATH)))
+    kinds = list(dict.fromkeys((row["defender"], row["attack"]) for row in report.content["cells"]))
+    if not partners or not ways:
+        return False
+    figure.set_size_inches(3 + 0.62 * len(ways), (1.6 + 0.34 * len(kinds)) * len(partners) + 1)
+    panels = figure.subplots(len(partners), 1, squeeze=False, sharex=True)
+    for axes, partner in zip(panels[:, 0], partners, strict=True):
+        gains = [[_joint(report, partner, kind, way) for way in ways] for kind in kinds]
+        picture = axes.imshow(
+            [[float("nan") if gain is None else gain for gain in row] for row in gains],
+            "Reds",
+            aspect="auto",
+            vmin=0,
+            vmax=1,
+        )
+        for y, row in enumerate(gains):
+            for x, gain in enumerate(row):
+                text = "" if gain is None else f"{gain:.2f}" if gain > -1 else f"{gain:.1f}"
+                colour = "white" if gain is not None and gain > _DARK else "black"
+                axes.text(x, y, text, ha="center", va="center", fontsize=7, color=colour)
+        axes.set_yticks(range(len(kinds)), [_kind(kind) for kind in kinds], fontsize=8)
+        axes.set_xticks(range(len(ways)), [way.replace("_", " ") for way in ways], rotation=40, ha="right", fontsize=8)
+        axes.axhline(0.5, color="black", linewidth=1)
+        axes.set_title(f"merged with {partner}", fontsize=10, loc="left")
+    figure.colorbar(picture, ax=panels, shrink=0.5, label="joint gain: 0 or less = nothing, 1 = both skills whole")
+    return True
+
+
+def draw_path(report: AuditReport, figure: Figure) -> bool:
+    """Draw both skills against the merge weight, a panel for each partner. Returns whether there are any."""
+    partners = [one for one in _partners(report) if report.cells(partner=one, method=PATH)]
+    if not partners:
+        return False
+    figure.set_size_inches(5.2 * len(partners), 4.2)
+    panels = figure.subplots(1, len(partners), squeeze=False, sharey=True)
+    for axes, partner in zip(panels[0], partners, strict=True):
+        _draw_lines(report, partner, axes)
+        axes.set_title(f"merged with {partner}", fontsize=10, loc="left")
+        axes.set_xlabel("weight of our model (0: the partner, 1: our model)")
+    panels[0][0].set_ylabel("transfer (0: the base, 1: the fine-tuned model)")
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    return True
+
+
+def _draw_lines(report: AuditReport, partner: str, axes: Axes) -> None:
+    for defender, attack, title, style in _STYLES:
+        rows = report.cells(defender=defender, attack=attack, partner=partner, method=PATH)
+        if not rows or not rows[0]["points"]:
+            continue
+        points = sorted(rows[0]["points"], key=lambda point: float(point["settings"]["lambda"]))
+        at = [point["settings"]["lambda"] for point in points]
+        for position, (skill, colour) in enumerate((("our skill", _DEFENDER), ("partner's skill", _PARTNER))):
+            values = [point["transfers"][position]["value"] for point in points]
+            width = 3.5 if style == ":" else 1.5  # the aligned lines often lie on those of the control
+            axes.plot(at, values, style, color=colour, linewidth=width, alpha=0.8, label=f"{skill}, {title}")
+    axes.axhline(0, color="grey", linewidth=0.8)
+    axes.set_ylim(-1, 1.2)
+
+
+def _partners(report: AuditReport) -> list[str]:
+    return list(dict.fromkeys(row["partner"] for row in report.content["cells"]))
+
+
+def _joint(report: AuditReport, partner: str, kind: tuple[str, str], way: str) -> float | None:
+    rows = report.cells(defender=kind[0], attack=kind[1], partner=partner, method=way)
+    points: Sequence[Mapping[str, Any]] = rows[0]["points"] if rows else ()
+    return float(points[0]["joint"]["value"]) if points else None
+
+
+def _kind(kind: tuple[str, str]) -> str:
+    defender, attack = kind
+    if defender == "original":
+        return "unprotected (control)"
+    return attack.replace("_", " ") if attack else "released, no attack"

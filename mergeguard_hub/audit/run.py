@@ -1,0 +1,166 @@
+"""Carrying an audit out: pieces of work in a fixed order, in any executor, within a budget."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any
+
+import torch
+
+from mergeguard_hub.audit.arena import Arena
+from mergeguard_hub.audit.cell import Cell, alone, measure
+from mergeguard_hub.audit.headline import contenders
+from mergeguard_hub.audit.record import AuditReport, cell_record, score_record
+from mergeguard_hub.audit.scoring import write_whole
+from mergeguard_hub.audit.variant import prepare
+from mergeguard_hub.errors import AuditError
+
+AHEAD = 16  # pieces of work that are handed out at a time, our choice
+
+Work = Callable[..., dict[str, Any]]
+Progress = Callable[[int, int, str], object]
+"""Told after each piece of work: how many are done, how many there are, and what this one was."""
+
+
+class Run:
+    """One audit that is being carried out.
+
+    Args:
+        arena: what is audited.
+        plan: the cells in their order.
+        pool: who works; None: this process.
+        budget_s: seconds after which nothing new is begun.
+        progress: see `Progress`.
+    """
+
+    def __init__(
+        self, arena: Arena, plan: Sequence[Cell], pool: Executor | None, budget_s: float | None, progress: Progress
+    ) -> None:
+        self._arena, self._plan, self._pool, self._progress = arena, plan, pool, progress
+        self._start = time.monotonic()
+        self._end = None if budget_s is None else self._start + budget_s
+        self._done = self._total = 0
+
+    def report(self) -> AuditReport:
+        """Measure everything and return the report.
+
+        Raises:
+            AuditError: the budget was over before the models alone were scored.
+        """
+        arena, plan = self._arena, self._plan
+        made = dict.fromkeys((cell.defender, cell.attack, cell.partner) for cell in plan if cell.attack)
+        who = ("original", "protected", "base", *arena.partner_names)
+        self._total = len(who) + len(made) + len(plan)
+        by_model = self._all(_alone, [(arena, name) for name in who])
+        self._all(_prepare, [(arena, *one) for one in made])
+        rows = self._all(_measure, [(arena, cell, arena.limit) for cell in plan])
+        found = [row for row in rows if row is not None]
+        again: list[dict[str, Any] | None] = []
+        if arena.limit is not None:
+            chosen = contenders(found)
+            self._total += len(chosen)
+            again = self._all(_measure, [(arena, cell, None) for cell in chosen])
+        if by_model[0] is None:
+            raise AuditError("The budget was over before the models alone were scored; give more.")
+        return AuditReport.of(
+            arena,
+            alone={name: row for name, row in zip(who, by_model, strict=True) if row is not None},
+            cells=found,
+            confirmed=[row for row in again if row is not None],
+            complete=len(found) == len(plan) and None not in again,
+            seconds=time.monotonic() - self._start,
+        )
+
+    def _all(
+        self, work: Callable[..., dict[str, Any]], orders: Sequence[tuple[Any, ...]]
+    ) -> list[dict[str, Any] | None]:
+        """Carry out pieces of work in their order, and return what each gave; None where the budget was over."""
+        results: list[dict[str, Any] | None] = [None] * len(orders)
+        running: dict[Future[dict[str, Any]], int] = {}
+        waiting = list(enumerate(orders))
+        while waiting or running:
+            while waiting and len(running) < AHEAD and not self._late():
+                position, order = waiting.pop(0)
+                if self._pool is None:
+                    results[position] = work(*order)
+                    self._tell(order)
+                else:
+                    running[self._pool.submit(work, *order)] = position
+            if self._late():
+                waiting = []
+            for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+                position = running.pop(future)
+                results[position] = future.result()
+                self._tell(orders[position])
+        return results
+
+    def _tell(self, order: tuple[Any, ...]) -> None:
+        self._done += 1
+        self._progress(self._done, self._total, _said(order))
+
+    def _late(self) -> bool:
+        return self._end is not None and time.monotonic() > self._end
+
+
+def _said(order: tuple[Any, ...]) -> str:
+    one = order[1]
+    if not isinstance(one, Cell):
+        return " ".join(map(str, order[1:]))
+    return " ".join(part for part in (one.defender, one.attack, one.method, one.partner, one.only) if part)
+
+
+def _alone(arena: Arena, who: str) -> dict[str, Any]:
+    return {name: score_record(score) for name, score in alone(arena, who, limit=None).items()}
+
+
+def _prepare(arena: Arena, defender: str, attack: str, partner: str) -> dict[str, Any]:
+    prepare(arena, defender, attack, partner)
+    return {}
+
+
+def _measure(arena: Arena, cell: Cell, limit: int | None) -> dict[str, Any]:
+    """Measure a cell, or read what was measured before."""
+    name = "--".join([cell.defender, cell.attack, cell.method, cell.partner, cell.only, str(limit or "all")])
+    file = arena.work / "cells" / f"{''.join(c if c.isalnum() or c in '-.' else '_' for c in name)}.json"
+    if not file.exists():
+        write_whole(file, json.dumps(cell_record(measure(arena, cell, limit=limit))))
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+@contextmanager
+def workers_pool(workers: int | None, given: Executor | None) -> Iterator[Executor | None]:
+    """Give processes to work in, or the executor given; None where one process is enough."""
+    count = os.cpu_count() or 1 if workers is None else workers
+    if given is not None or count <= 1:
+        yield given
+        return
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_settle)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _settle() -> None:
+    """Set a worker process up: one thread, and no progress bars of the libraries."""
+    torch.set_num_threads(1)
+    quiet_libraries()
+
+
+def quiet_libraries() -> None:
+    """Turn off the libraries' progress bars for loading weights: an audit loads hundreds of models."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    with contextlib.suppress(ImportError):
+        import diffusers
+
+        diffusers.utils.logging.disable_progress_bar()

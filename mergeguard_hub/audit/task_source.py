@@ -1,0 +1,52 @@
+"""Where a task comes from, in a form that can be sent to another process and written into a command."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from mergeguard_hub.audit.tasks import AnswerTask, ClassificationTask, Task, exact_number
+from mergeguard_hub.errors import TaskError
+
+_JSONL, _PICTURES = "jsonl:", "pictures:"
+
+
+def find_task(source: str | Task[Any], *, model: Path) -> Task[Any]:
+    """Return a task.
+
+    Args:
+        source: a task as it is, or one of
+
+            * "jsonl:FILE": questions with a number as their answer, see `AnswerTask.from_jsonl`;
+            * "pictures:FOLDER": one folder of pictures per class, see `ClassificationTask.from_folder`;
+            * "MODULE:NAME": an attribute of a Python module, a task or a function without arguments that makes one.
+        model: folder of the model whose image processor is used.
+
+    Raises:
+        TaskError: there is no such task.
+    """
+    if not isinstance(source, str):
+        return source
+    if source.startswith(_JSONL):
+        return AnswerTask.from_jsonl(source.removeprefix(_JSONL), judge=exact_number, metric="exact match")
+    if source.startswith(_PICTURES):
+        from transformers import AutoImageProcessor
+
+        processor = AutoImageProcessor.from_pretrained(model)  # type: ignore[no-untyped-call]
+        return ClassificationTask.from_folder(source.removeprefix(_PICTURES), processor=processor)
+    return _attribute(source)
+
+
+def _attribute(source: str) -> Task[Any]:
+    module, colon, name = source.partition(":")
+    if not colon:
+        raise TaskError(f"{source!r} is no task: write jsonl:FILE, pictures:FOLDER or MODULE:NAME.")
+    try:
+        found: Any = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise TaskError(f"There is no task {source!r} ({error}): is the module's folder on PYTHONPATH?") from error
+    task = found() if callable(found) and not hasattr(found, "score") else found
+    if not hasattr(task, "score"):
+        raise TaskError(f"{source!r} is a {type(task).__name__} and no task: it has no `score`.")
+    return task  # type: ignore[no-any-return]
