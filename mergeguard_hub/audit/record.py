@@ -90,6 +90,7 @@ class AuditReport:
                 },
             },
             "seconds": round(seconds, 1),
+            "processor_s": round(sum(row["processor_s"] for row in (*cells, *confirmed)), 1),
             "tools": tools(),
         }
         return cls(content)

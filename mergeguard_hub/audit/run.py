@@ -130,7 +130,9 @@ def _measure(arena: Arena, cell: Cell, limit: int | None) -> dict[str, Any]:
     name = "--".join([cell.defender, cell.attack, cell.method, cell.partner, cell.only, str(limit or "all")])
     file = arena.work / "cells" / f"{''.join(c if c.isalnum() or c in '-.' else '_' for c in name)}.json"
     if not file.exists():
-        write_whole(file, json.dumps(cell_record(measure(arena, cell, limit=limit))))
+        start = sum(os.times()[:4])  # of this process and of those that it started
+        row = cell_record(measure(arena, cell, limit=limit))
+        write_whole(file, json.dumps({**row, "processor_s": round(sum(os.times()[:4]) - start, 2)}))
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
 

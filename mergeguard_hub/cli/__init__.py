@@ -1,8 +1,10 @@
-"""The command line: `mergeguard protect | unlock | verify | inspect | merge | key`."""
+"""The command line: `mergeguard protect | unlock | verify | inspect | merge | audit | push | key`."""
 
 from __future__ import annotations
 
 from mergeguard_hub.cli import (  # noqa: F401  (each module adds its commands to `main`)
+    audit_command,
+    hub_commands,
     key_commands,
     merge_command,
     release_commands,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
 from decimal import Decimal
 
 from mergeguard_hub.audit.tasks.language import Question
@@ -73,4 +75,17 @@ def passes_tests(question: Question, answer: str, *, time_s: float = 3.0) -> flo
         (1.0, 0.0)
     """
     program = f"{complete(question.prompt, answer)}\n\n{question.reference}\n"
-    return float(run_python(program, time_s=time_s).ok)
+    return float(_is_python(program) and run_python(program, time_s=time_s).ok)
+
+
+def _is_python(program: str) -> bool:
+    """Say whether a program can be parsed; what ruined models write cannot, and a process to find out is slow."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a program may hold what Python only warns of
+        try:
+            ast.parse(program)
+        except (SyntaxError, ValueError):
+            return False
+        except (MemoryError, RecursionError):
+            return True  # too deep for the parser here; the sandbox decides
+    return True
