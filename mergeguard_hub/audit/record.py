@@ -1,4 +1,4 @@
-"""What an audit writes: `audit.json`, described in docs/audit.md and audit.schema.json."""
+"""What an audit writes: `audit.json`, described in docs/audit.md."""
 
 from __future__ import annotations
 

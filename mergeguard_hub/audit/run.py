@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from mergeguard_hub.errors import AuditError
 
 AHEAD = 16  # pieces of work that are handed out at a time, our choice
 
+Order = tuple[Any, ...]
 Work = Callable[..., dict[str, Any]]
 Progress = Callable[[int, int, str], object]
 """Told after each piece of work: how many are done, how many there are, and what this one was."""
@@ -78,38 +80,58 @@ class Run:
             seconds=time.monotonic() - self._start,
         )
 
-    def _all(
-        self, work: Callable[..., dict[str, Any]], orders: Sequence[tuple[Any, ...]]
-    ) -> list[dict[str, Any] | None]:
-        """Carry out pieces of work in their order, and return what each gave; None where the budget was over."""
-        results: list[dict[str, Any] | None] = [None] * len(orders)
-        running: dict[Future[dict[str, Any]], int] = {}
-        waiting = list(enumerate(orders))
-        while waiting or running:
-            while waiting and len(running) < AHEAD and not self._late():
-                position, order = waiting.pop(0)
-                if self._pool is None:
-                    results[position] = work(*order)
-                    self._tell(order)
-                else:
-                    running[self._pool.submit(work, *order)] = position
-            if self._late():
-                waiting = []
-            for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
-                position = running.pop(future)
-                results[position] = future.result()
-                self._tell(orders[position])
-        return results
+    def _all(self, work: Work, orders: Sequence[Order]) -> list[dict[str, Any] | None]:
+        def tell(order: Order) -> None:
+            self._done += 1
+            self._progress(self._done, self._total, _said(order))
 
-    def _tell(self, order: tuple[Any, ...]) -> None:
-        self._done += 1
-        self._progress(self._done, self._total, _said(order))
+        return carry_out(self._pool, work, orders, late=self._late, tell=tell)
 
     def _late(self) -> bool:
         return self._end is not None and time.monotonic() > self._end
 
 
-def _said(order: tuple[Any, ...]) -> str:
+def carry_out(
+    pool: Executor | None,
+    work: Work,
+    orders: Sequence[Order],
+    *,
+    late: Callable[[], bool] = lambda: False,
+    tell: Callable[[Order], None] = lambda order: None,
+) -> list[dict[str, Any] | None]:
+    """Carry out pieces of work in their order.
+
+    Args:
+        pool: who works; None: this process.
+        work: called with the arguments of each order.
+        orders: what is done.
+        late: whether nothing new may be begun.
+        tell: called with each order that is done.
+
+    Returns:
+        What each piece gave; None where it was too late to begin it.
+    """
+    results: list[dict[str, Any] | None] = [None] * len(orders)
+    running: dict[Future[dict[str, Any]], int] = {}
+    waiting = deque(enumerate(orders))
+    while waiting or running:
+        while waiting and len(running) < AHEAD and not late():
+            position, order = waiting.popleft()
+            if pool is None:
+                results[position] = work(*order)
+                tell(order)
+            else:
+                running[pool.submit(work, *order)] = position
+        if late():
+            waiting.clear()
+        for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+            position = running.pop(future)
+            results[position] = future.result()
+            tell(orders[position])
+    return results
+
+
+def _said(order: Order) -> str:
     one = order[1]
     if not isinstance(one, Cell):
         return " ".join(map(str, order[1:]))
@@ -141,8 +163,12 @@ def _measure(arena: Arena, cell: Cell, limit: int | None) -> dict[str, Any]:
 def workers_pool(workers: int | None, given: Executor | None) -> Iterator[Executor | None]:
     """Give processes to work in, or the executor given; None where one process is enough."""
     count = os.cpu_count() or 1 if workers is None else workers
-    if given is not None or count <= 1:
+    if given is not None:
         yield given
+        return
+    if count <= 1:
+        with quiet_libraries():
+            yield None
         return
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_settle)
     try:
@@ -154,15 +180,24 @@ def workers_pool(workers: int | None, given: Executor | None) -> Iterator[Execut
 def _settle() -> None:
     """Set a worker process up: one thread, and no progress bars of the libraries."""
     torch.set_num_threads(1)
-    quiet_libraries()
+    quiet_libraries().__enter__()
 
 
-def quiet_libraries() -> None:
-    """Turn off the libraries' progress bars for loading weights: an audit loads hundreds of models."""
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Turn off the libraries' progress bars for loading weights for a while: an audit loads hundreds of models."""
     import transformers
 
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logs: list[Any] = [transformers.utils.logging]
     with contextlib.suppress(ImportError):
         import diffusers
 
-        diffusers.utils.logging.disable_progress_bar()
+        logs.append(diffusers.utils.logging)
+    shown = [log for log in logs if log.is_progress_bar_enabled()]
+    for log in shown:
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log in shown:
+            log.enable_progress_bar()

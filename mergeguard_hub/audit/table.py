@@ -135,3 +135,31 @@ def _gain(part: Mapping[str, float]) -> str:
 
 def _line(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def study_markdown(found: Mapping[str, Any]) -> str:
+    """Return the result of `study` as a table: probability to beat the base, and mean gains in percentage points."""
+    lines = [
+        _line(
+            "models", "merge", "with releases", "merges", "beats the base", "gain over the base", "over its best part"
+        ),
+        _line(*["---"] * 7),
+    ]
+    for row in found["rows"]:
+        base, best = row["over_base"], row["over_best"]
+        lines.append(
+            _line(
+                str(row["size"]),
+                row["method"].replace("_", " "),
+                "yes" if row["released"] else "no",
+                str(row["merges"]),
+                f"{100 * base['probability']:.0f} ± {100 * base['standard_error']:.0f} %",
+                f"{100 * base['mean_gain']:+.1f}",
+                f"{100 * best['mean_gain']:+.1f}",
+            )
+        )
+    tasks, items = len(found["tasks"]), found["limit"] or "all"
+    facts = (
+        f"Base {100 * found['base']:.1f} %; mean over {tasks} tasks, {items} items each; gains in percentage points."
+    )
+    return "\n".join([*lines, "", facts]) + "\n"

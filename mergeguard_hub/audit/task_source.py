@@ -6,10 +6,10 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from mergeguard_hub.audit.tasks import AnswerTask, ClassificationTask, Task, exact_number
+from mergeguard_hub.audit.tasks import AnswerTask, ClassificationTask, HarnessTask, Task, exact_number
 from mergeguard_hub.errors import TaskError
 
-_JSONL, _PICTURES = "jsonl:", "pictures:"
+_JSONL, _PICTURES, _HARNESS = "jsonl:", "pictures:", "lm-eval:"
 
 
 def find_task(source: str | Task[Any], *, model: Path) -> Task[Any]:
@@ -20,6 +20,7 @@ def find_task(source: str | Task[Any], *, model: Path) -> Task[Any]:
 
             * "jsonl:FILE": questions with a number as their answer, see `AnswerTask.from_jsonl`;
             * "pictures:FOLDER": one folder of pictures per class, see `ClassificationTask.from_folder`;
+            * "lm-eval:NAME:METRIC": a task of lm-evaluation-harness, see `HarnessTask`;
             * "MODULE:NAME": an attribute of a Python module, a task or a function without arguments that makes one.
         model: folder of the model whose image processor is used.
 
@@ -35,13 +36,20 @@ def find_task(source: str | Task[Any], *, model: Path) -> Task[Any]:
 
         processor = AutoImageProcessor.from_pretrained(model)  # type: ignore[no-untyped-call]
         return ClassificationTask.from_folder(source.removeprefix(_PICTURES), processor=processor)
+    if source.startswith(_HARNESS):
+        name, colon, metric = source.removeprefix(_HARNESS).partition(":")
+        if not colon:
+            raise TaskError(f"{source!r} names no metric: write lm-eval:gsm8k:exact_match,strict-match, for one.")
+        return HarnessTask(name, name, metric)
     return _attribute(source)
 
 
 def _attribute(source: str) -> Task[Any]:
     module, colon, name = source.partition(":")
     if not colon:
-        raise TaskError(f"{source!r} is no task: write jsonl:FILE, pictures:FOLDER or MODULE:NAME.")
+        raise TaskError(
+            f"{source!r} is no task: write jsonl:FILE, pictures:FOLDER, lm-eval:NAME:METRIC or MODULE:NAME."
+        )
     try:
         found: Any = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""The command line: `mergeguard protect | unlock | verify | inspect | merge | audit | push | key`."""
+"""The command line, `mergeguard`: each module adds its commands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from mergeguard_hub.cli import (  # noqa: F401  (each module adds its commands t
     key_commands,
     merge_command,
     release_commands,
+    study_command,
 )
 from mergeguard_hub.cli.root import main
 

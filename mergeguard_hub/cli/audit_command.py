@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,8 @@ import click
 
 from mergeguard_hub.cli.lists import ListCommand
 from mergeguard_hub.cli.options import json_option, quiet_option
-from mergeguard_hub.cli.output import one_line, print_json, say
+from mergeguard_hub.cli.output import print_json, say
+from mergeguard_hub.cli.progress import counting_bar
 from mergeguard_hub.cli.root import main
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in the typ
     multiple=True,
     required=True,
     metavar="TASK...",
-    help="The skill of PROTECTED, then that of each partner: jsonl:FILE, pictures:FOLDER or MODULE:NAME.",
+    help="The skill of PROTECTED, then of each partner: jsonl:FILE, pictures:FOLDER, lm-eval:NAME:METRIC, MODULE:NAME.",
 )
 @click.option("--methods", multiple=True, metavar="NAME...", help="Merges to try; all by default.")
 @click.option("--attacks", multiple=True, metavar="NAME...", help="Attacks to try; all by default, or 'none'.")
@@ -86,7 +85,7 @@ def audit(
     tried = choose(methods, attacks)
     still = quiet or as_json or not sys.stderr.isatty()
     folders = [local_folder(source, quiet=still) for source in (protected, original, base, *partners)]
-    with _bar(hidden=still) as progress:
+    with counting_bar(hidden=still) as progress:
         report = carry_out(
             folders[0],
             original=folders[1],
@@ -123,17 +122,3 @@ def _show(report: AuditReport, out: Path) -> None:
     if not report.content["complete"]:
         say("The budget is over; the same command goes on from here.")
     say(f"{out / 'audit.md'}: tables; {out / 'audit.json'}: everything.")
-
-
-@contextmanager
-def _bar(*, hidden: bool) -> Iterator[Callable[[int, int, str], object] | None]:
-    if hidden:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("models alone")
-        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=one_line(what))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -73,3 +73,18 @@ def _bar(console: Console) -> Bar:
         console=console,
         transient=True,
     )
+
+
+@contextmanager
+def counting_bar(*, hidden: bool) -> Iterator[Callable[[int, int, str], object] | None]:
+    """Give a callback that draws how many pieces of work are done, or None where it is to be hidden."""
+    if hidden:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("beginning")
+        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=one_line(what))
