@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mergeguard_hub.errors import MergeGuardError
-    from mergeguard_hub.hub import MergeGuardMixin, disable, enable
+    from mergeguard_hub.hub import MergeGuardMixin, Pushed, disable, enable, push_folder
     from mergeguard_hub.protection import (
         ChannelPermutation,
         ExpertPermutation,
@@ -44,6 +44,7 @@ __all__ = [
     "MergeGuardError",
     "MergeGuardMixin",
     "NormAbsorption",
+    "Pushed",
     "Recipe",
     "Report",
     "ResidualShuffle",
@@ -54,13 +55,14 @@ __all__ = [
     "enable",
     "inspect_folder",
     "protect_folder",
+    "push_folder",
     "unlock_folder",
     "verify_folder",
 ]
 
 _ROOMS = {
     "errors": ("MergeGuardError",),
-    "hub": ("MergeGuardMixin", "disable", "enable"),
+    "hub": ("MergeGuardMixin", "Pushed", "disable", "enable", "push_folder"),
     "release": (
         "Inspection",
         "Report",

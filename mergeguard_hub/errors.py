@@ -75,6 +75,17 @@ class VerificationError(ProtectionError):
     """The protected weights do not compute what the original weights compute."""
 
 
+# Training
+
+
+class TrainingError(MergeGuardError):
+    """Training cannot protect this model as asked: a setting is impossible, or the model does not allow it."""
+
+
+class DivergedError(TrainingError):
+    """A loss has become infinite or NaN, or the model alone has become worse than guessing."""
+
+
 # Keys
 
 
@@ -107,6 +118,14 @@ class ModifiedReleaseError(ReleaseError):
 
 class HookError(MergeGuardError):
     """This object cannot be saved protected, or was asked to be in a way that would publish raw weights."""
+
+
+class PushError(MergeGuardError):
+    """A release did not get to the Hub: no token, no rights, no connection, another push; the remote is as it was."""
+
+
+class CardError(MergeGuardError):
+    """A model card cannot be extended: its front matter is no YAML, or our block in it is not closed."""
 
 
 # Merging

@@ -20,7 +20,7 @@ from mergeguard_hub.cli.options import (
     read_passphrase,
     workers_option,
 )
-from mergeguard_hub.cli.output import print_json, show_inspection, show_report, show_unlocked, show_verification
+from mergeguard_hub.cli.output import print_json, say, show_inspection, show_report, show_unlocked, show_verification
 from mergeguard_hub.cli.progress import progress_bars
 from mergeguard_hub.cli.project_key import project_key
 from mergeguard_hub.cli.root import main
@@ -123,28 +123,36 @@ def unlock(
 
 
 @main.command()
-@click.argument("path", metavar="PATH")
+@click.argument("path", metavar="PATH|REPO")
 @click.option("--against", metavar="ORIGINAL", help="Also compare the outputs with those of the original model.")
+@click.option("--revision", metavar="REVISION", help="Branch, tag or commit of REPO.")
 @json_option
 @quiet_option
 @click.pass_context
-def verify(ctx: click.Context, path: str, against: str | None, as_json: bool, quiet: bool) -> None:
-    """Check that PATH is the release it claims to be.
+def verify(
+    ctx: click.Context, path: str, against: str | None, revision: str | None, as_json: bool, quiet: bool
+) -> None:
+    """Check that PATH, or the model REPO on the Hub, is the release it claims to be.
 
-    Exits with 0 if its weights are the ones that were protected and, with --against, answer like the original; with 1
-    if they were modified, were never protected, or answer differently.
+    Exits with 0 if its weights are the ones that were protected and, with --against, answer like the original; with 3
+    if they were modified, or other weights lie beside them in REPO; with 4 if nothing claims that they are protected;
+    with 1 if they answer differently or cannot be read.
     """
+    from mergeguard_hub.hub.checked import Checked, other_weights
     from mergeguard_hub.release import verify_folder
 
-    folder, original = _local(path, quiet or as_json), _local_or_none(against, quiet or as_json)
+    folder, original = _local(path, quiet or as_json, revision), _local_or_none(against, quiet or as_json)
     with progress_bars(quiet=quiet) as progress:
         found = verify_folder(folder, against=original, progress=progress)
+    checked = Checked(found, other_weights(path, folder, revision=revision))
     if as_json:
-        print_json({**asdict(found), "ok": found.ok, "path": path, "against": against})
+        print_json({**asdict(found), "beside": checked.beside, "ok": checked.ok, "path": path, "against": against})
     else:
         show_verification(found, path, against, tables=not quiet)
-    if not found.ok:
-        ctx.exit(1)
+        if checked.beside:
+            names = ", ".join(checked.beside)
+            say(f"{path}: other weights lie beside the release, which may be loaded instead: {names}.")
+    ctx.exit(checked.exit_code)
 
 
 @main.command()
@@ -165,10 +173,10 @@ def inspect(path: str, preset: str, as_json: bool, quiet: bool) -> None:
         show_inspection(found, path)
 
 
-def _local(source: str, quiet: bool) -> Path:
+def _local(source: str, quiet: bool, revision: str | None = None) -> Path:
     from mergeguard_hub.hub.source import local_folder
 
-    return local_folder(source, quiet=quiet or not sys.stderr.isatty())
+    return local_folder(source, revision=revision, quiet=quiet or not sys.stderr.isatty())
 
 
 def _local_or_none(source: str | None, quiet: bool) -> Path | None:

@@ -45,7 +45,7 @@ def main() -> None:
     """Publish a model that answers as before and merges badly.
 
     SRC, PATH and BASE are folders on this machine or model ids on the Hub. Exit codes: 0 success, 1 the operation
-    failed or the release did not pass, 2 wrong usage, 130 interrupted.
+    failed or the release did not pass, 2 wrong usage, 130 interrupted; verify also has 3 modified, 4 not protected.
     """
 
 

@@ -6,13 +6,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mergeguard_hub.hub.checked import Checked, verify
     from mergeguard_hub.hub.mixin import MergeGuardMixin
+    from mergeguard_hub.hub.push import Pushed, push_folder
     from mergeguard_hub.hub.settings import SaveSettings
     from mergeguard_hub.hub.switch import disable, enable
 
-__all__ = ["MergeGuardMixin", "SaveSettings", "disable", "enable"]
+__all__ = ["Checked", "MergeGuardMixin", "Pushed", "SaveSettings", "disable", "enable", "push_folder", "verify"]
 
-_HOME = {"MergeGuardMixin": "mixin", "SaveSettings": "settings", "disable": "switch", "enable": "switch"}
+_HOME = {
+    "Checked": "checked",
+    "MergeGuardMixin": "mixin",
+    "Pushed": "push",
+    "SaveSettings": "settings",
+    "disable": "switch",
+    "enable": "switch",
+    "push_folder": "push",
+    "verify": "checked",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,10 +16,12 @@ from mergeguard_hub.errors import HookError
 from mergeguard_hub.hub.families import SETTINGS, family_of, upstream_class, weight_bytes
 from mergeguard_hub.hub.live import live_proof
 from mergeguard_hub.hub.origin import bring_record
+from mergeguard_hub.hub.outgoing import push_object, push_request, push_saved
 from mergeguard_hub.hub.owner_key import is_trainer_checkpoint, owners_key
 from mergeguard_hub.hub.refusals import check_arguments, check_model, refuse_push
 from mergeguard_hub.hub.rename import name_upstream
 from mergeguard_hub.hub.settings import SaveSettings
+from mergeguard_hub.hub.upstream import name_projects, remember
 from mergeguard_hub.hub.workspace import raw_folder, shielded_configs
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def install_guards(model_class: type) -> None:
         original = getattr(model_class, name, None)
         if original is not None and getattr(original, _MARK, None) is not original:
             setattr(model_class, name, guard(original))
+    name_projects()
 
 
 def guard_save(original: _Method) -> _Method:
@@ -78,26 +81,44 @@ def guard_save(original: _Method) -> _Method:
         settings: SaveSettings = getattr(self, SETTINGS).overridden(protection, key, base)
         if not settings.protects or (protection is None and id(self) in _plainly.get()):
             return _save_plainly(original, self, save_directory, *args, **kwargs)
-        arguments = {**signature.bind(self, save_directory, *args, **kwargs).arguments, **kwargs}
+        arguments = _by_name(signature, (self, save_directory, *args), kwargs)
         check_model(self)
         check_arguments(arguments)
+        target, push = Path(save_directory), None
+        if arguments.get("push_to_hub"):
+            push = push_request(self, {"repo_id": target.name, **arguments})
+            args, kwargs = (), push.rest
         write = functools.partial(_call_with, original, self, type(save_directory), args, kwargs)
-        return _save_protected(self, Path(save_directory), settings, arguments, write)
+        result, names = _save_protected(self, target, settings, arguments, write)
+        return push_saved(target, push, names) if push is not None and names else result
 
     return _marked(save_pretrained, __signature__=_extended(signature))
 
 
 def guard_push(original: _Method) -> _Method:
-    """Return `original`, refusing objects that are saved protected: see `refusals.refuse_push`."""
+    """Return `original`, pushing a protected save instead; it takes protection, key and base as a save does."""
+    signature = inspect.signature(original)
 
     @functools.wraps(original)
-    def push_to_hub(self: Any, *args: Any, **kwargs: Any) -> Any:
-        settings: SaveSettings = getattr(self, SETTINGS)
-        if settings.protects and id(self) not in _plainly.get():
-            refuse_push("push_to_hub()")
-        return original(self, *args, **kwargs)
+    def push_to_hub(
+        self: Any,
+        *args: Any,
+        protection: bool | str | Recipe | None = None,
+        key: Key | str | Path | None = None,
+        base: str | Path | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        if _raw.get() is not None:
+            refuse_push()
+        settings: SaveSettings = getattr(self, SETTINGS).overridden(protection, key, base)
+        if not settings.protects or (protection is None and id(self) in _plainly.get()):
+            return _save_plainly(original, self, *args, **kwargs)
+        arguments = _by_name(signature, (self, *args), kwargs)
+        check_model(self)
+        own = {"protection": protection, "key": key, "base": base}
+        return push_object(self, push_request(self, arguments), own)
 
-    return _marked(push_to_hub)
+    return _marked(push_to_hub, __signature__=_extended(signature))
 
 
 def guard_upload(original: _Method) -> _Method:
@@ -106,7 +127,7 @@ def guard_upload(original: _Method) -> _Method:
     @functools.wraps(original)
     def upload(self: Any, *args: Any, **kwargs: Any) -> Any:
         if _raw.get() is not None:
-            refuse_push("A push from inside save_pretrained")
+            refuse_push()
         return original(self, *args, **kwargs)
 
     return _marked(upload)
@@ -115,6 +136,15 @@ def guard_upload(original: _Method) -> _Method:
 def _marked(guard: _Method, **attributes: Any) -> _Method:
     vars(guard).update(attributes, **{_MARK: guard})  # itself: functools.wraps copies attributes to other functions
     return guard
+
+
+def _by_name(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by their names, but for the object itself and the target of a save."""
+    bound = signature.bind(*args, **kwargs).arguments
+    extra = {name for name, parameter in signature.parameters.items() if parameter.kind is parameter.VAR_KEYWORD}
+    return {
+        name: value for name, value in {**bound, **kwargs}.items() if name not in {"self", "save_directory", *extra}
+    }
 
 
 def _save_plainly(original: _Method, model: Any, *args: Any, **kwargs: Any) -> Any:
@@ -138,13 +168,14 @@ def _call_with(
 
 def _save_protected(
     model: Any, target: Path, settings: SaveSettings, arguments: dict[str, Any], write: Callable[[Path], Any]
-) -> Any:
+) -> tuple[Any, frozenset[str]]:
+    """Return what the library's save returned, and the files that were written; none by any process but the writer."""
     if target.is_file():
         raise HookError(f"The target {target} is a file; give the name of a folder.")
     recipe = settings.resolved_recipe()
     if not _is_writer(model, arguments):
         with raw_folder(target, needed_bytes=weight_bytes(model)) as raw, shielded_configs(model):
-            return write(raw)
+            return write(raw), frozenset()
     with owners_key(target, settings) as key, raw_folder(target, needed_bytes=weight_bytes(model)) as raw:
         family = family_of(model)
         if family == "hub mixin" and (target / "README.md").is_file():
@@ -153,6 +184,7 @@ def _save_protected(
             result = write(raw)
         name_upstream(raw, model)
         bring_record(raw, model, target)
+        names = frozenset(path.relative_to(raw).as_posix() for path in raw.rglob("*") if path.is_file())
         from mergeguard_hub.release import protect_folder  # loads the machinery only when something is saved
 
         architecture = upstream_class(type(model)).__name__ if family == "transformers" else None
@@ -166,6 +198,7 @@ def _save_protected(
             architecture=architecture,
             proof=live_proof(model, raw, settings.example_inputs) if family == "hub mixin" else None,
         )
+    remember(target)
     if is_trainer_checkpoint(target):
         _logger.warning(
             "%s holds protected weights. Do not resume training from it: a Trainer's optimizer state belongs to the "
@@ -173,7 +206,7 @@ def _save_protected(
             target,
         )
     _logger.info("Saved %s protected (recipe %s, %s).", target, report.recipe, report.digest)
-    return result
+    return result, names
 
 
 def _is_writer(model: Any, arguments: dict[str, Any]) -> bool:

@@ -32,17 +32,19 @@ class MergeGuardMixin:
     release, and lies in MERGEGUARD_TMPDIR, else in the system's temporary directory, and never in the target or the
     folder above it.
 
+    `push_to_hub`, and `save_pretrained(..., push_to_hub=True)`, push what such a save writes as `push_folder` does: in
+    one commit, which also deletes every other weight file of the repository. The same holds where a transformers
+    pipeline or a Trainer uploads the folder that the object was saved to.
+
     What it does *not* do:
 
-    * It does not push. `push_to_hub` of a protected object is refused: the libraries' push adds files and deletes none,
-      and a raw `model.safetensors` from an earlier push is loaded in preference to protected shards. Upload the saved
-      folder with `huggingface_hub.HfApi().upload_folder(..., delete_patterns=[...])`.
     * It guards `save_pretrained` and nothing else. `torch.save`, `Accelerator.save_model` and the sharded checkpoints
       of FSDP and DeepSpeed write raw weights as ever.
     * It does not protect a Trainer's optimizer state. `optimizer.pt` holds moments in the basis of the raw weights: it
       helps to undo a protection, and after resuming from a protected checkpoint the moments belong to other weights
-      than they are applied to. Never publish checkpoint folders (leave `hub_strategy` at "end"; not "checkpoint" or
-      "all_checkpoints"), and save what you mean to resume from with `protection=False` or a class without the mixin.
+      than they are applied to. It is never pushed (with `hub_strategy` at "checkpoint" or "all_checkpoints" only the
+      model is). Do not publish it in another way, and save what you mean to resume from with `protection=False` or a
+      class without the mixin.
     * It does not cover an adapter that is put on the model later: PEFT saves adapters itself, unprotected.
     * It does not check what a subclass changes in `forward`. The release is loaded, and was proved, as the nearest
       class that the library ships.

@@ -48,8 +48,24 @@ def _claimed_id(config: Path) -> str | None:
 
 
 def _loaded_from(model: Any) -> list[Path]:
-    """Return the local folder that an object was loaded from, if it was and the folder is still there."""
+    """Return the folder that an object was loaded from: on this machine, or with the record of a model on the Hub."""
     config = getattr(model, "config", None)
     stated = config.get("_name_or_path") if isinstance(config, dict) else getattr(config, "_name_or_path", None)
     folder = Path(stated) if isinstance(stated, str) and stated else None
-    return [folder] if folder is not None and folder.is_dir() else []
+    if folder is None or folder.is_dir():
+        return [folder] if folder is not None else []
+    revision = config.get("_commit_hash") if isinstance(config, dict) else getattr(config, "_commit_hash", None)
+    return _fetched(str(stated), revision if isinstance(revision, str) else None)
+
+
+def _fetched(repo_id: str, revision: str | None) -> list[Path]:
+    """Return the folder of the Hub cache with the record of a release; nothing where there is none to be had."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError
+
+    from mergeguard_hub.release.sidecar import SIDECAR
+
+    try:
+        return [Path(hf_hub_download(repo_id, SIDECAR, revision=revision)).parent]
+    except (OSError, HFValidationError):
+        return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from mergeguard_hub.errors import MergeGuardError
@@ -12,6 +13,17 @@ from mergeguard_hub.hub.settings import SaveSettings
 from mergeguard_hub.protection.key import Key, resolve_key
 
 _logger = logging.getLogger("mergeguard_hub")
+_project: ContextVar[str | None] = ContextVar("mergeguard_project", default=None)
+
+
+@contextmanager
+def project(name: str) -> Iterator[None]:
+    """Name the keys that are made inside after a repository: the folder that is saved to is a temporary one."""
+    token = _project.set(name)
+    try:
+        yield
+    finally:
+        _project.reset(token)
 
 
 @contextmanager
@@ -46,12 +58,12 @@ def owners_key(target: Path, settings: SaveSettings) -> Iterator[Key]:
 def key_name(target: Path) -> str:
     """Return the name of the default key of what is saved to `target`.
 
-    It is the folder's name; for a Trainer's "checkpoint-100" that of the folder above. It is not the name of the model
-    that was loaded, which for a fine-tuned model is its base: all fine-tunes of one base would share a key, and two
-    releases that were protected with one key can be merged with each other.
+    It is the repository's name for a push, else the folder's; for a Trainer's "checkpoint-100" that of the folder
+    above. It is not the name of the model that was loaded, which for a fine-tuned model is its base: all fine-tunes of
+    one base would share a key, and two releases that were protected with one key can be merged with each other.
     """
     target = target.resolve()
-    return (target.parent.name if is_trainer_checkpoint(target) else target.name) or "model"
+    return _project.get() or (target.parent.name if is_trainer_checkpoint(target) else target.name) or "model"
 
 
 def is_trainer_checkpoint(target: Path) -> bool:

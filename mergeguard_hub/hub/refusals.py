@@ -8,13 +8,6 @@ from typing import Any
 from mergeguard_hub.errors import HookError
 from mergeguard_hub.hub.families import family_of, loaded_class, parts
 
-_PUSH = (
-    "{what} would upload without deleting what the repository holds already, and raw weights from an earlier push are "
-    "loaded in preference to the protected ones; save protected, then upload the folder and delete the old weights in "
-    "the same commit: huggingface_hub.HfApi().upload_folder(repo_id=..., folder_path=..., delete_patterns="
-    '["*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json"]). Earlier commits keep what they hold.'
-)
-
 
 def check_model(model: Any) -> None:
     """Refuse objects whose weights a protected save could not cover.
@@ -41,10 +34,8 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
         arguments: those of the call, by name.
 
     Raises:
-        HookError: push_to_hub=True, safe_serialization=False, use_flashpack=True or distributed_checkpoint=True.
+        HookError: safe_serialization=False, use_flashpack=True or distributed_checkpoint=True.
     """
-    if arguments.get("push_to_hub"):
-        raise HookError(_PUSH.format(what="save_pretrained(push_to_hub=True)"))
     if arguments.get("safe_serialization", True) is False:
         raise HookError(
             "safe_serialization=False would write pickled weights, which cannot be protected; leave it out."
@@ -58,16 +49,16 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
         )
 
 
-def refuse_push(what: str) -> None:
-    """Refuse an upload through the libraries' own push.
-
-    Args:
-        what: the call that was made.
+def refuse_push() -> None:
+    """Refuse an upload from inside the save that writes the raw weights.
 
     Raises:
         HookError: always.
     """
-    raise HookError(_PUSH.format(what=what))
+    raise HookError(
+        "This class pushes from inside its own save_pretrained, where the weights are still raw. Leave that out, and "
+        "call push_to_hub() or save_pretrained(..., push_to_hub=True) from outside: those push the protected weights."
+    )
 
 
 def _refuse_adapters(part: Any, what: str) -> None:

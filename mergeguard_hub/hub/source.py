@@ -55,7 +55,7 @@ def local_folder(
             f"There is no folder {path}, and {str(source)!r} cannot be a model on the Hub either (those are named "
             "'model' or 'owner/model'); check the path for a typing error."
         ) from None
-    with _bars(hidden=quiet):
+    with transfer_bars(hidden=quiet):
         return _fetch(str(source), revision, token)
 
 
@@ -91,7 +91,12 @@ def _fetch(repo_id: str, revision: str | None, token: str | None) -> Path:
 
 
 @contextmanager
-def _bars(*, hidden: bool) -> Iterator[None]:
+def transfer_bars(*, hidden: bool) -> Iterator[None]:
+    """Hide the bars of downloads and uploads, unless the environment has decided on them.
+
+    Args:
+        hidden: whether to hide them at all.
+    """
     from huggingface_hub import constants
     from huggingface_hub import utils as hub  # its switches are public, but not marked as exported
 

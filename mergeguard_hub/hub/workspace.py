@@ -44,6 +44,20 @@ def raw_folder(target: Path, *, needed_bytes: int) -> Iterator[Path]:
 
 
 @contextmanager
+def staging_folder(*, needed_bytes: int) -> Iterator[Path]:
+    """Make a folder as `raw_folder` does, for a release on its way to the Hub.
+
+    Args:
+        needed_bytes: size of the weights.
+
+    Raises:
+        HookError: no place has that much room.
+    """
+    with tempfile.TemporaryDirectory(prefix="mergeguard-push-", dir=_place(None, needed_bytes)) as folder:
+        yield Path(folder).resolve()
+
+
+@contextmanager
 def shielded_configs(model: Any) -> Iterator[None]:
     """Let the libraries write dtype and class names into copies of the configs, and put the live ones back."""
     kept: list[tuple[Any, str, Any]] = []
@@ -73,11 +87,11 @@ def _copied(config: Any) -> Any:
     return copy.deepcopy(config)
 
 
-def _place(target: Path, needed_bytes: int) -> Path:
+def _place(target: Path | None, needed_bytes: int) -> Path:
     override = os.environ.get(OVERRIDE)
     seen: list[str] = []
     for place in [Path(override).expanduser()] if override else _default_places():
-        if _is_published(place.resolve(), target):
+        if target is not None and _is_published(place.resolve(), target):
             seen.append(f"{place} lies in or beside the target {target}")
             continue
         try:

@@ -17,7 +17,7 @@ from transformers import ViTImageProcessor
 from mergeguard_hub.audit.tasks import ClassificationTask
 from mergeguard_hub.errors import TaskError
 from tests import tiny
-from tests.local_hub import LocalHub
+from tests.hub_server import LocalHub
 
 ROOT = Path(__file__).resolve().parents[2]
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}

@@ -90,8 +90,8 @@ def test_inspect_prints_coverage_and_reasons(library: Library, model: Path) -> N
 
 VERDICTS = {
     "protected": (Verification("protected", DIGEST, DIGEST), 0, "m: protected. Its weights are the ones"),
-    "modified": (Verification("modified", DIGEST, OTHER), 1, f"m: modified. It claims to be {DIGEST}, but its weights"),
-    "not protected": (Verification("not protected", None, OTHER), 1, "m: not protected. It carries no claim"),
+    "modified": (Verification("modified", DIGEST, OTHER), 3, f"m: modified. It claims to be {DIGEST}, but its weights"),
+    "not protected": (Verification("not protected", None, OTHER), 4, "m: not protected. It carries no claim"),
     "equal": (Verification("protected", DIGEST, DIGEST, {"": 1e-7}, {"": 1e-5}), 0, "m: the outputs agree with m."),
     "drifted": (
         Verification("protected", DIGEST, DIGEST, {"unet": 1e-3, "vae": 0.0}, {"unet": 1e-5, "vae": 1e-5}),

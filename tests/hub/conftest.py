@@ -11,6 +11,7 @@ import pytest
 import transformers
 
 import mergeguard_hub.release
+from tests.hub_server import LocalHub, connect
 
 diffusers_logging = pytest.importorskip("diffusers").utils.logging
 
@@ -56,3 +57,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, Path, dict[str, A
 
     monkeypatch.setattr(mergeguard_hub.release, "protect_folder", recorded)
     return seen
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHub]:
+    """A Hub of this test's own, to which every client of this process talks."""
+    with LocalHub() as server:
+        connect(server, monkeypatch, tmp_path_factory.mktemp("home"))
+        yield server

@@ -14,7 +14,7 @@ import pytest
 
 from mergeguard_hub.errors import MissingFileError
 from mergeguard_hub.hub.source import local_folder
-from tests.local_hub import TOKEN, LocalHub
+from tests.hub_server import TOKEN, LocalHub
 
 CODE = """
 import json, sys

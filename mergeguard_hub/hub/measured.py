@@ -1,0 +1,118 @@
+"""What was measured of merges with a release, in the form in which the card tells it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+AUDIT = "audit.json"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A transfer and its standard error: 0 is the base's skill, 1 the fine-tuned model's."""
+
+    value: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class MergeRow:
+    """One merge method with one partner: what the merged model kept of the less kept of both skills.
+
+    Attributes:
+        method: its title.
+        control: of the merge with the unprotected original.
+        protected: of the merge with the release as it is.
+        attacked: of the merge with the release after the attack that helped most, if attacks were measured.
+        attack: the title of that attack.
+    """
+
+    method: str
+    control: Estimate
+    protected: Estimate
+    attacked: Estimate | None = None
+    attack: str = ""
+
+
+@dataclass(frozen=True)
+class MeasuredMerges:
+    """An audit, as far as a card tells of it.
+
+    Attributes:
+        digest: of the release whose merges were measured; they are shown for no other.
+        rows: one per method.
+        worst: the largest transfer of any merge with the release, attacked or not.
+        advantage: by how much a free-rider is better off with the release than without it; None if not measured.
+        partner: the free-rider's own model.
+    """
+
+    digest: str
+    rows: tuple[MergeRow, ...]
+    worst: Estimate
+    advantage: float | None
+    partner: str
+
+
+def read_measured(folder: Path, digest: str) -> MeasuredMerges | None:
+    """Return what the `audit.json` in a release's folder says; None without one, or where it is of other weights.
+
+    Args:
+        folder: the release.
+        digest: its digest, which was verified.
+    """
+    file = folder / AUDIT
+    if not file.is_file():
+        return None
+    content = json.loads(file.read_text(encoding="utf-8"))
+    from mergeguard_hub.audit.model_folder import ModelFolder, weights_digest
+
+    if content["models"]["protected"]["digest"] != weights_digest(ModelFolder(folder).tensors()):
+        return None
+    return from_audit(content, digest)
+
+
+def from_audit(content: Mapping[str, Any], digest: str) -> MeasuredMerges | None:
+    """Return the rows of an audit for the partner that got most; None where it ended before there was a headline.
+
+    Args:
+        content: what `audit.json` holds.
+        digest: of the release that it is of.
+    """
+    if not content["headlines"]:
+        return None
+    headline = content["headlines"][0]
+    partner = headline["partner"]
+    cells = [cell for cell in content["cells"] if cell["partner"] == partner]
+    titles = {
+        name: row["title"]
+        for group in ("methods", "merge_attacks", "attacks")
+        for name, row in content["settings"][group].items()
+    }
+    rows = []
+    for method in dict.fromkeys(cell["method"] for cell in cells):
+        own = [cell for cell in cells if cell["method"] == method]
+        control = _best(cell for cell in own if cell["defender"] == "original" and not cell["attack"])
+        protected = _best(cell for cell in own if cell["defender"] == "protected" and not cell["attack"])
+        attacked = _best(cell for cell in own if cell["defender"] == "protected" and cell["attack"])
+        if control is None or protected is None:
+            continue
+        after = (attacked[0], titles.get(attacked[1], attacked[1])) if attacked is not None else (None, "")
+        rows.append(MergeRow(titles.get(method, method), control[0], protected[0], *after))
+    worst = headline["worst"]["joint"]
+    return MeasuredMerges(digest, tuple(rows), _estimate(worst), headline["advantage"], str(partner))
+
+
+def _best(cells: Iterable[Mapping[str, Any]]) -> tuple[Estimate, str] | None:
+    found = [(point["joint"], cell["attack"]) for cell in cells for point in cell["points"]]
+    if not found:
+        return None
+    joint, attack = max(found, key=lambda pair: float(pair[0]["value"]))
+    return _estimate(joint), str(attack)
+
+
+def _estimate(joint: Mapping[str, float]) -> Estimate:
+    return Estimate(float(joint["value"]), float(joint["standard_error"]))

@@ -1,0 +1,102 @@
+"""Pushes that transformers makes itself: pipelines, and a Trainer with its checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForImageClassification,
+    ImageClassificationPipeline,
+    Trainer,
+    TrainingArguments,
+    ViTImageProcessor,
+)
+
+from mergeguard_hub.hub import enable
+from mergeguard_hub.protection.key import Key
+from tests import tiny
+from tests.hub.pushing import leaked, push_raw, same_answers, titles, weight_files
+from tests.hub_server import CLIENT_WARNS, LocalHub
+
+pytestmark = [*CLIENT_WARNS, pytest.mark.filterwarnings("ignore:Cannot enable progress bars:UserWarning")]
+KEY = Key(bytes(range(32)))
+
+
+def test_a_transformers_pipeline(hub: LocalHub, tmp_path: Path, key_folder: Path) -> None:
+    """One commit with what belongs to the model; old weights go; the key is named after the repository."""
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/pytorch_model.bin").write_bytes(b"\0old")
+    push_raw("me/model", tmp_path / "old")
+    pipe = ImageClassificationPipeline(model=enable(tiny.vit()), image_processor=ViTImageProcessor(size=(8, 8)))
+    pipe.push_to_hub("me/model")
+    files = hub.files("me/model")
+    assert {"model.safetensors", "mergeguard.json", "preprocessor_config.json"} <= files.keys()
+    assert "pytorch_model.bin" not in files
+    assert len(titles(hub)) == 3
+    assert leaked(hub, tiny.vit()) == []
+    assert same_answers(tiny.vit(), AutoModelForImageClassification.from_pretrained("me/model").eval())
+    assert [path.name for path in key_folder.iterdir()] == ["model.mgkey"]
+    pipe.push_to_hub("me/model")
+    assert len(titles(hub)) == 3
+
+
+def test_an_unprotected_pipeline_goes_the_old_way(hub: LocalHub) -> None:
+    """Nothing of it changes."""
+    pipe = ImageClassificationPipeline(model=tiny.vit(), image_processor=ViTImageProcessor(size=(8, 8)))
+    pipe.push_to_hub("me/model")
+    assert "mergeguard.json" not in hub.files("me/model")
+    assert leaked(hub, tiny.vit(), moved_only=False) != []
+
+
+def _trainer(model: Any, folder: Path, **options: Any) -> Trainer:
+    tokens = tiny.example_inputs(model)["input_ids"]
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=2,
+        save_steps=1,
+        learning_rate=1e-3,
+        report_to=[],
+        use_cpu=True,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        logging_strategy="no",
+        push_to_hub=True,
+        hub_model_id="me/model",
+        hub_always_push=True,
+        **options,
+    )
+    return Trainer(model=model, args=arguments, train_dataset=[{"input_ids": row, "labels": row} for row in tokens])
+
+
+@pytest.mark.parametrize("strategy", ["every_save", "end", "checkpoint", "all_checkpoints"])
+def test_a_trainer(hub: LocalHub, strategy: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Every commit holds a whole release; optimizer state, arguments with the token, and checkpoints stay here."""
+    model = enable(tiny.llama(), key=KEY)
+    trainer = _trainer(model.train(), tmp_path / "run", hub_strategy=strategy)
+    trainer.train()
+    trainer.push_to_hub()
+    trainer._finish_current_push()
+    history = hub.repositories["me/model"].history("main")
+    assert len(history) >= (2 if strategy == "end" else 3)
+    for commit in history[:-1]:
+        record = json.loads(commit.files["mergeguard.json"].data)
+        assert record["files"] == {"model.safetensors": commit.files["model.safetensors"].sha256}
+        assert {name for name in commit.files if name.endswith((".pt", ".pth", ".bin"))} == set()
+        assert not any("checkpoint" in name for name in commit.files)
+    assert weight_files(hub) == {"model.safetensors"}
+    assert leaked(hub, model) == []
+    assert same_answers(model.eval(), AutoModelForCausalLM.from_pretrained("me/model").eval())
+    assert ("was not uploaded: a checkpoint for resuming" in caplog.text) is ("checkpoint" in strategy)
+
+
+def test_an_unprotected_trainer_goes_the_old_way(hub: LocalHub, tmp_path: Path) -> None:
+    """Another model of the same process."""
+    enable(tiny.llama(), key=KEY).save_pretrained(tmp_path / "other")
+    model = tiny.llama()
+    _trainer(model, tmp_path / "run", hub_strategy="end").push_to_hub()
+    assert {"model.safetensors", "training_args.bin"} <= hub.files("me/model").keys()
+    assert "mergeguard.json" not in hub.files("me/model")
