@@ -20,6 +20,7 @@ from mergeguard_hub.attacks.partial import ActivationMatching, NormRatio, Procru
 from mergeguard_hub.attacks.pruning import MaskReadout, Pruning, Rounding, SpectralClipping
 from mergeguard_hub.attacks.recovery import CostPoint, recover
 from mergeguard_hub.attacks.unmask import Unmask
+from mergeguard_hub.attacks.upcycling import Upcycling
 
 ATTACKS: dict[str, type[Attack]] = {
     "alignment": Alignment,
@@ -40,6 +41,7 @@ MERGE_ATTACKS: dict[str, type[MergeAttack]] = {
     "layer_search": LayerSearch,
     "unmask": Unmask,
     "frankenmerge": Frankenmerge,
+    "upcycling": Upcycling,
 }
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "Rounding",
     "SpectralClipping",
     "Unmask",
+    "Upcycling",
     "WeightMatching",
     "Workshop",
     "activations_on",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from mergeguard_hub.errors import AttackError
 
 Merge = Callable[[Tensors, Sequence[Tensors]], dict[str, Tensor]]  # (base, models) -> merged, as merge methods do
 Score = Callable[[Tensors], float]  # weights -> the merger's own validation score, higher is better
-Wish = Literal["merge", "score"]
+Wish = Literal["merge", "score", "config"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +27,14 @@ class Candidate:
     Attributes:
         label: what it is, for tables.
         settings: the coefficients that made it.
-        weights: names, shapes and dtypes of the release.
+        weights: names, shapes and dtypes of the release, unless `config` says otherwise.
+        config: the configuration of another architecture that the weights are for; None: that of the release.
     """
 
     label: str
     settings: Mapping[str, float]
     weights: dict[str, Tensor]
+    config: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,7 @@ class Workshop:
         partners: the free-rider's own fine-tuned models, at least one.
         merge: a merge method, for attacks that start from its result.
         score: on validation data, for attacks that choose by it.
+        config: of the base, for attacks that change the architecture.
     """
 
     protected: Tensors
@@ -52,6 +55,7 @@ class Workshop:
     partners: Sequence[Tensors]
     merge: Merge | None = None
     score: Score | None = None
+    config: Mapping[str, Any] | None = None
 
 
 class MergeAttack(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -161,7 +161,10 @@ class _Bench:
         if method is not None:
             yield Candidate("", {}, method.merge(base, [release, partner]))
             return
-        workshop = Workshop(release, base, [partner], merge=TaskArithmetic(scale=0.5).merge, score=self._score)
+        folder = ModelFolder(self._arena.base)
+        config = None if folder.is_pipeline else folder.components[""].config
+        average = TaskArithmetic(scale=0.5).merge
+        workshop = Workshop(release, base, [partner], merge=average, score=self._score, config=config)
         yield from self._arena.merge_attacks[self._cell.method].candidates(workshop)
 
     def _score(self, weights: Tensors) -> float:
@@ -170,7 +173,7 @@ class _Bench:
     def point(self, candidate: Candidate, limit: int | None) -> Point:
         """Score a merge."""
         names = self._arena.skills_of(self._cell.partner)
-        found = self._of(candidate.weights, names, limit)
+        found = self._of(candidate.weights, names, limit, candidate.config)
         base = self._score_of("base", names, limit)
         parts = [
             transfer(found[name], base=base[name], alone=self._score_of(who, (name,), limit)[name])
@@ -184,8 +187,11 @@ class _Bench:
             self._alone[who, limit] = self._of(self._arena.folder(who).tensors(*self._arena.parts), names, limit)
         return self._alone[who, limit]
 
-    def _of(self, weights: Tensors, names: tuple[str, ...], limit: int | None) -> Mapping[str, Score]:
-        return self._scores.of(weights, {name: self._arena.skills[name] for name in names}, limit=limit)
+    def _of(
+        self, weights: Tensors, names: tuple[str, ...], limit: int | None, config: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Score]:
+        tasks = {name: self._arena.skills[name] for name in names}
+        return self._scores.of(weights, tasks, limit=limit, config=config)
 
 
 def alone(arena: Arena, who: str, *, limit: int | None) -> dict[str, Score]:

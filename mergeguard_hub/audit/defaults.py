@@ -13,6 +13,7 @@ from mergeguard_hub.attacks import (
     Rebasing,
     Rounding,
     Unmask,
+    Upcycling,
 )
 from mergeguard_hub.audit.merge_path import MergePath
 from mergeguard_hub.merging import MERGE_METHODS, MergeMethod, TaskArithmetic
@@ -40,6 +41,7 @@ MERGE_ATTACKS_TRIED: Mapping[str, MergeAttack] = {
     "plane_search": PlaneSearch(ours=(0.2, 0.4, 0.6, 0.8, 1.0, 1.2), theirs=(0.2, 0.4, 0.6, 0.8, 1.0)),
     "unmask": Unmask(),
     "frankenmerge": Frankenmerge(),
+    "upcycling": Upcycling(),
     PATH: MergePath(),
     WITHOUT: PlaneSearch(ours=(0.0,), theirs=(0.2, 0.4, 0.6, 0.8, 1.0, 1.2)),
 }

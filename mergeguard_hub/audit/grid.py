@@ -112,11 +112,12 @@ def claim_folder(arena: Arena) -> None:
     own, file = signature(arena), arena.work / "audit-of.json"
     if file.exists():
         other = json.loads(file.read_text(encoding="utf-8"))
-        changed = sorted(name for name in own.keys() | other.keys() if own.get(name) != other.get(name))
+        changed = sorted(name for name in own.keys() & other.keys() if own[name] != other[name])
         if changed:
             raise AuditError(
                 f"{arena.work} holds an audit with another {', '.join(changed)}. Choose another folder, or remove it."
             )
+        own = other | own  # methods and attacks may be added
     elif arena.work.exists() and any(arena.work.iterdir()):
         raise AuditError(f"{arena.work} is not empty and holds no audit. Choose another folder.")
     write_whole(file, json.dumps(own, indent=2))

@@ -101,26 +101,51 @@ class ModelFolder:
                     else:
                         data = tensor.to(entry.torch_dtype).contiguous()
                         staged.write(entry, tensor_bytes(data), subfolder=part)
-                self._copy_side_files(part, staged)
+                self._copy_side_files(part, staged, checkpoint.config)
             if self.is_pipeline:
                 for file in pipeline_files(self.path, self.components, exclude=LEFT_OUT):
                     staged.copy_file(self.path / file, file)
 
-    def _copy_side_files(self, part: str, staged: StagedFolder) -> None:
+    def _copy_side_files(self, part: str, staged: StagedFolder, own: Mapping[str, Any]) -> None:
         checkpoint = self.components[part]
         for file in checkpoint.side_files:
             if file != _CONFIG:
                 staged.copy_file(checkpoint.root / file, _joined(part, file))
-        if checkpoint.config:
-            config = {key: value for key, value in checkpoint.config.items() if key not in CLAIMS}
+        if own:
+            config = {key: value for key, value in own.items() if key not in CLAIMS}
             staged.write_text(_joined(part, _CONFIG), json.dumps(config, indent=2) + "\n")
 
+    def write_as(self, config: Mapping[str, Any], weights: Mapping[str, Tensor], target: Path) -> None:
+        """Write a plain model of another architecture, with the tokenizer and other files of this one.
+
+        Args:
+            config: of the new model.
+            weights: all that it has, by their names on disk.
+            target: must not exist or be empty.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        from safetensors.torch import save_file
+
+        with StagedFolder(target, sources=(self.path,)) as staged:
+            save_file(dict(weights), staged.path / "model.safetensors", metadata={"format": "pt"})
+            self._copy_side_files("", staged, config)
+
     @contextmanager
-    def loaded_with(self, weights: Mapping[str, Tensor]) -> Iterator[Any]:
-        """Write these weights to a temporary folder and give the model loaded from there; see `write` and `load`."""
+    def loaded_with(self, weights: Mapping[str, Tensor], config: Mapping[str, Any] | None = None) -> Iterator[Any]:
+        """Write these weights to a temporary folder and give the model loaded from there.
+
+        Args:
+            weights: see `write`; with a configuration, see `write_as`.
+            config: of another architecture; None: this one's.
+        """
         with tempfile.TemporaryDirectory(prefix="mergeguard-audit-") as place:
             target = Path(place) / "model"
-            self.write(weights, target)
+            if config is None:
+                self.write(weights, target)
+            else:
+                self.write_as(config, weights, target)
             yield ModelFolder(target).load()
 
 

@@ -55,7 +55,8 @@ def write_plots(report: AuditReport, folder: str | Path, *, name: str = "audit")
 def draw_grid(report: AuditReport, figure: Figure) -> bool:
     """Draw joint gains, attacks down and merges across, a panel for each partner. Returns whether there are any."""
     partners = _partners(report)
-    ways = list(dict.fromkeys(row["method"] for row in report.content["cells"] if row["method"] not in (WITHOUT, PATH)))
+    shown = [row for row in report.content["cells"] if row["points"] and row["method"] not in (WITHOUT, PATH)]
+    ways = list(dict.fromkeys(row["method"] for row in shown))
     kinds = list(dict.fromkeys((row["defender"], row["attack"]) for row in report.content["cells"]))
     if not partners or not ways:
         return False

@@ -14,6 +14,8 @@ from torch import Tensor
 from mergeguard_hub.audit.model_folder import weights_digest
 from mergeguard_hub.audit.tasks import Score, Task
 
+Config = Mapping[str, Any] | None
+
 
 class Scores:
     """Puts tasks to weights, and remembers every answer in a folder.
@@ -22,17 +24,22 @@ class Scores:
 
     Args:
         folder: holds a file for each weights, task and number of items.
-        loaded_with: weights -> the model with them, see `ModelFolder.loaded_with`.
+        loaded_with: weights, configuration -> the model with them, see `ModelFolder.loaded_with`.
     """
 
     def __init__(
-        self, folder: Path, loaded_with: Callable[[Mapping[str, Tensor]], AbstractContextManager[Any]]
+        self, folder: Path, loaded_with: Callable[[Mapping[str, Tensor], Config], AbstractContextManager[Any]]
     ) -> None:
         self._folder = folder
         self._loaded_with = loaded_with
 
     def of(
-        self, weights: Mapping[str, Tensor], tasks: Mapping[str, Task[Any]], *, limit: int | None = None
+        self,
+        weights: Mapping[str, Tensor],
+        tasks: Mapping[str, Task[Any]],
+        *,
+        limit: int | None = None,
+        config: Config = None,
     ) -> dict[str, Score]:
         """Return the score of these weights on each task.
 
@@ -40,12 +47,13 @@ class Scores:
             weights: named as by `ModelFolder.tensors`.
             tasks: what is put to the model, by names that tell all tasks of the audit apart.
             limit: as in `Task.score`.
+            config: of another architecture, see `ModelFolder.loaded_with`.
         """
         digest = weights_digest(weights).removeprefix("sha256:")[:32]
         files = {name: self._folder / f"{digest}-{_safe(name)}-{limit or 'all'}.json" for name in tasks}
         found = {name: _read(file) for name, file in files.items() if file.exists()}
         if found.keys() != tasks.keys():
-            with self._loaded_with(weights) as subject:
+            with self._loaded_with(weights, config) as subject:
                 for name in tasks.keys() - found.keys():
                     found[name] = tasks[name].score(subject, limit=limit)
                     write_whole(files[name], json.dumps(found[name].verdicts))

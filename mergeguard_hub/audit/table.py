@@ -23,14 +23,19 @@ def markdown(report: AuditReport) -> str:
             "",
             *_attacks(report, headline["partner"]),
         ]
-    problems = dict.fromkeys(
-        (row["attack"] or row["method"], row["problem"]) for row in content["cells"] if row["problem"]
-    )
+    problems = dict.fromkeys((_blamed(report, row), row["problem"]) for row in content["cells"] if row["problem"])
     if problems:
         lines += ["", "Could not be done:", "", *(f"- {_title(content, who)}: {why}" for who, why in problems)]
     if not content["complete"]:
         lines += ["", "The audit is incomplete: its budget was over before everything was measured."]
     return "\n".join(lines) + "\n"
+
+
+def _blamed(report: AuditReport, row: Row) -> str:
+    """Return what could not be done: the merge if it fails on the original too, otherwise the attack."""
+    control = report.cells(defender="original", method=row["method"], partner=row["partner"])
+    alike = any(one["problem"] == row["problem"] for one in control)
+    return str(row["method"] if alike or not row["attack"] else row["attack"])
 
 
 def _headlines(content: Mapping[str, Any]) -> Iterator[str]:

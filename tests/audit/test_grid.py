@@ -181,6 +181,13 @@ def test_what_cannot_be_audited_is_said_in_a_sentence(place: Path, tmp_path: Pat
         small_audit(place, work=tmp_path / "w2", tasks=["space.zoo.tasks:vision_none"] * 2)
 
 
+def test_the_document_names_every_key(report: AuditReport) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    cell = report.content["cells"][0]
+    for key in (*report.content, *cell, *cell["points"][0], "worst", "control", "without", "advantage"):
+        assert f"`{key}`" in text, key
+
+
 def test_the_report_is_read_again_as_it_was_written(report: AuditReport, tmp_path: Path) -> None:
     report.write(tmp_path / "audit.json")
     assert AuditReport.read(tmp_path / "audit.json").content == json.loads(json.dumps(report.content))
