@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ class Arena:
         limit: items of each task that a merge is scored on; None: all.
         screen: items on which an attack that searches compares its candidates.
         work: folder for attacked models and for scores; an audit that was stopped goes on from there.
+        recover: whether merges are also trained back, where the tasks have labelled items to spare.
+        partner_names: by which the report calls the partners; their folders' by default.
     """
 
     protected: Path
@@ -45,7 +47,8 @@ class Arena:
     limit: int | None
     screen: int
     work: Path
-    partner_names: tuple[str, ...] = field(default=())
+    recover: bool = True
+    partner_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.partners:

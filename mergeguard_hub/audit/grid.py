@@ -36,6 +36,7 @@ def audit(
     attacks: Mapping[str, Attack] = ATTACKS_TRIED,
     limit: int | None = LIMIT,
     screen: int = SCREEN,
+    recover: bool = True,
     budget_s: float | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
@@ -61,6 +62,8 @@ def audit(
         attacks: attacks that clean the release before it is merged, by name.
         limit: items of each task that a merge is scored on; None: all.
         screen: items on which searches compare their candidates.
+        recover: also train merges back on a few labelled examples, where the tasks are of pictures and have some that
+            nothing is scored on.
         budget_s: seconds after which no new piece of work is begun; the report then says that it is incomplete.
         workers: processes, with one thread each; by default one per processor. 1 works in this process.
         executor: what works instead; it must reach the folders.
@@ -82,6 +85,7 @@ def audit(
         limit,
         screen,
         Path(work).absolute(),
+        recover,
     )
     claim_folder(arena)
     with workers_pool(workers, executor) as pool:

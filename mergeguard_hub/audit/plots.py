@@ -20,11 +20,17 @@ _STYLES: Sequence[tuple[str, str, str, str]] = (
     ("protected", "", "protected", "--"),
     ("protected", "alignment", "protected, aligned to the base", ":"),
 )
+_TRAINED = {
+    "base": ("the base, trained on the same", "#777777", "-o"),
+    "unprotected": ("average with the original", "#b2182b", "-o"),
+    "protected": ("average with the release", "#b2182b", "--o"),
+    "aligned": ("average with the aligned release", "#b2182b", ":s"),
+}
 _DEFENDER, _PARTNER = "#b2182b", "#2166ac"
 
 
 def write_plots(report: AuditReport, folder: str | Path, *, name: str = "audit") -> list[Path]:
-    """Write NAME-grid.png and NAME-path.png.
+    """Write NAME-grid.png, NAME-path.png and NAME-recovery.png, those for which there are figures.
 
     Args:
         report: the audit.
@@ -44,7 +50,7 @@ def write_plots(report: AuditReport, folder: str | Path, *, name: str = "audit")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for kind, draw in (("grid", draw_grid), ("path", draw_path)):
+    for kind, draw in (("grid", draw_grid), ("path", draw_path), ("recovery", draw_recovery)):
         figure = Figure(layout="constrained")
         if draw(report, figure):
             written.append(folder / f"{name}-{kind}.png")
@@ -98,6 +104,32 @@ def draw_path(report: AuditReport, figure: Figure) -> bool:
     panels[0][0].set_ylabel("transfer (0: the base, 1: the fine-tuned model)")
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    return True
+
+
+def draw_recovery(report: AuditReport, figure: Figure) -> bool:
+    """Draw joint gains against steps of training, a panel for each partner. Returns whether there are any."""
+    curves = report.content["recovery"]
+    partners = list(dict.fromkeys(curve["partner"] for curve in curves))
+    if not partners:
+        return False
+    figure.set_size_inches(5.2 * len(partners), 4.2)
+    panels = figure.subplots(1, len(partners), squeeze=False, sharey=True)
+    for axes, partner in zip(panels[0], partners, strict=True):
+        for curve in curves:
+            if curve["partner"] == partner:
+                title, colour, style = _TRAINED[curve["kind"]]
+                at = [point["steps"] for point in curve["points"]]
+                axes.plot(at, [point["joint"] for point in curve["points"]], style, color=colour, label=title)
+        axes.set_xscale("symlog", linthresh=3)
+        axes.set_xticks(at, [str(step) for step in at])
+        axes.axhline(0, color="grey", linewidth=0.8)
+        axes.set_ylim(-1, 1.1)
+        axes.set_title(f"merged with {partner}", fontsize=10, loc="left")
+        axes.set_xlabel(f"steps on {curves[0]['examples']} labelled examples of each skill")
+    panels[0][0].set_ylabel("joint gain")
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return True
 
 

@@ -42,6 +42,7 @@ class AuditReport:
         alone: Mapping[str, Any],
         cells: Sequence[Row],
         confirmed: Sequence[Row],
+        recovery: Sequence[Row],
         complete: bool,
         seconds: float,
     ) -> AuditReport:
@@ -52,6 +53,7 @@ class AuditReport:
             alone: model -> task -> score.
             cells: the grid.
             confirmed: the merges that were scored on all items; empty where all of the grid was.
+            recovery: curves of merges that were trained back.
             complete: whether everything planned was measured.
             seconds: wall time of this run; cells of earlier runs took none of it.
         """
@@ -78,6 +80,7 @@ class AuditReport:
             "alone": alone,
             "cells": list(cells),
             "confirmed": list(confirmed),
+            "recovery": list(recovery),
             "headlines": [headline_record(one) for one in headlines(confirmed or cells)],
             "settings": {
                 "limit": arena.limit,

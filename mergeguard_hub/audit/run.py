@@ -19,6 +19,7 @@ from mergeguard_hub.audit.arena import Arena
 from mergeguard_hub.audit.cell import Cell, alone, measure
 from mergeguard_hub.audit.headline import contenders
 from mergeguard_hub.audit.record import AuditReport, cell_record, score_record
+from mergeguard_hub.audit.recovery import kinds, recovery
 from mergeguard_hub.audit.scoring import write_whole
 from mergeguard_hub.audit.variant import prepare
 from mergeguard_hub.errors import AuditError
@@ -69,6 +70,9 @@ class Run:
             chosen = contenders(found)
             self._total += len(chosen)
             again = self._all(_measure, [(arena, cell, None) for cell in chosen])
+        curves = [(arena, partner, kind) for partner in arena.partner_names for kind in kinds(arena)]
+        self._total += len(curves)
+        recovered = self._all(_recover, curves)
         if by_model[0] is None:
             raise AuditError("The budget was over before the models alone were scored; give more.")
         return AuditReport.of(
@@ -76,7 +80,8 @@ class Run:
             alone={name: row for name, row in zip(who, by_model, strict=True) if row is not None},
             cells=found,
             confirmed=[row for row in again if row is not None],
-            complete=len(found) == len(plan) and None not in again,
+            recovery=[row for row in recovered if row is not None],
+            complete=len(found) == len(plan) and None not in [*again, *recovered],
             seconds=time.monotonic() - self._start,
         )
 
@@ -145,6 +150,15 @@ def _alone(arena: Arena, who: str) -> dict[str, Any]:
 def _prepare(arena: Arena, defender: str, attack: str, partner: str) -> dict[str, Any]:
     prepare(arena, defender, attack, partner)
     return {}
+
+
+def _recover(arena: Arena, partner: str, kind: str) -> dict[str, Any]:
+    """Train a merge back, or read how that went before."""
+    file = arena.work / "recovery" / f"{kind}--{partner.replace('/', '-')}.json"
+    if not file.exists():
+        write_whole(file, json.dumps(recovery(arena, partner, kind)))
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 def _measure(arena: Arena, cell: Cell, limit: int | None) -> dict[str, Any]:

@@ -36,6 +36,7 @@ def small_audit(folder: Path, **changes: Any) -> AuditReport:
         "attacks": {"alignment": Alignment()},
         "limit": 150,
         "screen": 60,
+        "recover": False,
         "workers": 1,
         **changes,
     }

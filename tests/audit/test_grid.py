@@ -165,6 +165,19 @@ def test_searches_by_score_and_the_merge_path(place: Path, tmp_path: Path) -> No
     assert ends[1.0][0]["value"] == 1
 
 
+def test_a_merge_can_be_trained_back(place: Path, tmp_path: Path) -> None:
+    """The curve that says what recovery costs, beside training the base on the same examples."""
+    none: dict[str, Any] = {"methods": {"slerp": Slerp()}, "merge_attacks": {}, "limit": 60, "screen": 20}
+    found = small_audit(place, work=tmp_path / "work", recover=True, **none)
+    curves = {curve["kind"]: [point["joint"] for point in curve["points"]] for curve in found.content["recovery"]}
+    assert list(curves) == ["base", "unprotected", "protected", "aligned"]
+    assert curves["base"][0] == 0
+    assert curves["aligned"][0] == curves["unprotected"][0]
+    assert curves["protected"][0] < 0
+    assert curves["protected"][-1] > curves["protected"][0]
+    assert [point["steps"] for point in found.content["recovery"][0]["points"]] == [0, 3, 10, 30, 100]
+
+
 def test_what_cannot_be_audited_is_said_in_a_sentence(place: Path, tmp_path: Path) -> None:
     work = {"work": tmp_path / "work"}
     with pytest.raises(AuditError, match="1 tasks for 1 partners"):

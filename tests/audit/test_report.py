@@ -41,6 +41,15 @@ def report(*more: dict[str, Any]) -> AuditReport:
         "tasks": [{"name": "math"}, {"name": "p"}],
         "alone": {"original": {"math": score, "p": score}},
         "cells": rows,
+        "recovery": [
+            {
+                "partner": "p",
+                "kind": kind,
+                "examples": 100,
+                "points": [{"steps": step, "train_s": 0.1, "joint": step / 100} for step in (0, 10, 100)],
+            }
+            for kind in ("base", "unprotected", "protected", "aligned")
+        ],
         "headlines": [headline_record(one) for one in headlines([row for row in rows if row["method"] != PATH])],
         "settings": {
             "screen": 8,
@@ -76,7 +85,7 @@ def test_what_failed_is_told() -> None:
 
 def test_plots_show_something(tmp_path: Path) -> None:
     written = write_plots(report(), tmp_path / "plots", name="x")
-    assert [path.name for path in written] == ["x-grid.png", "x-path.png"]
+    assert [path.name for path in written] == ["x-grid.png", "x-path.png", "x-recovery.png"]
     for path in written:
         with Image.open(path) as picture:
             colours = picture.convert("RGB").getcolors(maxcolors=1 << 24)
@@ -84,8 +93,8 @@ def test_plots_show_something(tmp_path: Path) -> None:
             assert len(colours) > 20
 
 
-def test_without_a_merge_path_there_is_no_plot_of_it(tmp_path: Path) -> None:
+def test_what_was_not_measured_is_not_drawn(tmp_path: Path) -> None:
     one = report()
     rows = [row for row in one.content["cells"] if row["method"] != PATH]
-    written = write_plots(AuditReport({**one.content, "cells": rows}), tmp_path)
+    written = write_plots(AuditReport({**one.content, "cells": rows, "recovery": []}), tmp_path)
     assert [path.name for path in written] == ["audit-grid.png"]
