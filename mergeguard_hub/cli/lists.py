@@ -11,7 +11,7 @@ class ListCommand(GuardedCommand):
     """A command whose repeatable options also take several values at once.
 
     `--models A C` is read as `--models A --models C`: values go on up to the next option. If that leaves no argument,
-    the last value is the argument, so that `--models A C DST` means what it says.
+    the last value is the argument, if the command has one, so that `--models A C DST` means what it says.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -42,7 +42,8 @@ class ListCommand(GuardedCommand):
             else:
                 found.append(arg)
                 current = None
-        if not arguments and last_of_list > 0:
+        wanted = any(isinstance(one, click.Argument) for one in self.params)
+        if wanted and not arguments and last_of_list > 0:
             found[last_of_list - 1 :] = [found[last_of_list]]
         return found
 

@@ -74,7 +74,7 @@ def badge_of(record: dict[str, Any], *, intact: bool, measured: MeasuredMerges |
     label = "merge-protected"
     if not intact:
         return Badge(label, "modified", "modified")
-    if measured is not None and measured.digest == record["digest"]:
+    if measured is not None and measured.after_attacks and measured.digest == record["digest"]:
         return Badge(label, f"measured: worst transfer {measured.worst.value:.2f} after attacks", "measured")
     return Badge(label, plain(record["recipe"]["name"])[:30], "protected")
 

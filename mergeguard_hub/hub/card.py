@@ -84,7 +84,8 @@ def render_block(facts: Facts) -> str:
     record = facts.record
     recipe = record["recipe"]
     measured = facts.measured if facts.measured and facts.measured.digest == record["digest"] else None
-    kinds = [str(stage["stage"]) for stage in recipe["stages"]]
+    proved = {stage["stage"] for stage in record["stages"] if stage["status"] == "proved"}
+    kinds = [str(stage["stage"]) for stage in recipe["stages"] if stage["stage"] in proved]
     return environment.from_string(text).render(
         recipe=recipe["name"],
         stages=[re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower() for kind in kinds],
@@ -160,7 +161,11 @@ def _model_index(stated: Any, facts: Facts, measured: MeasuredMerges) -> list[An
     first = dict(models[0]) if models and isinstance(models[0], dict) else {"name": facts.repo_id.split("/")[-1]}
     kept = [one for one in first.get("results") or [] if not _is_ours(one)]
     metrics: list[dict[str, Any]] = [
-        {"type": "transfer", "name": "worst transfer after attacks", "value": measured.worst.value}
+        {
+            "type": "transfer",
+            "name": "worst transfer after attacks" if measured.after_attacks else "worst transfer without attacks",
+            "value": measured.worst.value,
+        }
     ]
     if measured.advantage is not None:
         metrics.append({"type": "advantage", "name": "advantage of a free-rider", "value": measured.advantage})

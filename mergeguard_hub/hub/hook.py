@@ -21,7 +21,7 @@ from mergeguard_hub.hub.owner_key import is_trainer_checkpoint, owners_key
 from mergeguard_hub.hub.refusals import check_arguments, check_model, refuse_push
 from mergeguard_hub.hub.rename import name_upstream
 from mergeguard_hub.hub.settings import SaveSettings
-from mergeguard_hub.hub.upstream import name_projects, remember
+from mergeguard_hub.hub.upstream import forget, remember, watch_uploads
 from mergeguard_hub.hub.workspace import raw_folder, shielded_configs
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def install_guards(model_class: type) -> None:
         original = getattr(model_class, name, None)
         if original is not None and getattr(original, _MARK, None) is not original:
             setattr(model_class, name, guard(original))
-    name_projects()
+    watch_uploads()
 
 
 def guard_save(original: _Method) -> _Method:
@@ -80,6 +80,7 @@ def guard_save(original: _Method) -> _Method:
             return original(self, save_directory, *args, **kwargs)
         settings: SaveSettings = getattr(self, SETTINGS).overridden(protection, key, base)
         if not settings.protects or (protection is None and id(self) in _plainly.get()):
+            forget(Path(save_directory))
             return _save_plainly(original, self, save_directory, *args, **kwargs)
         arguments = _by_name(signature, (self, save_directory, *args), kwargs)
         check_model(self)

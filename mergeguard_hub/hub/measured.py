@@ -56,6 +56,11 @@ class MeasuredMerges:
     advantage: float | None
     partner: str
 
+    @property
+    def after_attacks(self) -> bool:
+        """Whether any merge after an attack is among them; without one, the badge does not speak of measuring."""
+        return any(row.attacked is not None for row in self.rows)
+
 
 def read_measured(folder: Path, digest: str) -> MeasuredMerges | None:
     """Return what the `audit.json` in a release's folder says; None without one, or where it is of other weights.

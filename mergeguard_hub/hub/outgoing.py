@@ -117,7 +117,18 @@ def base_model(model: Any, where: Destination) -> tuple[str, str | None] | None:
         validate_repo_id(stated)
     except HFValidationError:
         return None
-    return stated, revision if isinstance(revision, str) else None
+    return stated, revision if isinstance(revision, str) else _only_commit(stated)
+
+
+def _only_commit(repo_id: str) -> str | None:
+    """Return the commit of a model that is in the cache, if it is the only one: transformers keeps no note of it."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo_id, "config.json")
+    if not isinstance(found, str):
+        return None
+    snapshots = list(Path(found).parent.parent.iterdir())
+    return snapshots[0].name if len(snapshots) == 1 else None
 
 
 def _attribute(config: Any, name: str) -> Any:

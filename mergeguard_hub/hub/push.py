@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mergeguard_hub.errors import PushError
+from mergeguard_hub.errors import MergeGuardError, PushError
 from mergeguard_hub.hub.contents import Contents, read_contents
 from mergeguard_hub.hub.history import Exposure, exposure
 from mergeguard_hub.hub.remote import Destination, Head, Remote, told
@@ -131,21 +131,15 @@ def publish(
         card_is_new: whether the README in the folder was generated just now, so that one on the Hub has priority.
         progress: called with `Progress` records.
     """
-    from mergeguard_hub.hub.page import Page, page_of
-
     contents = read_contents(folder, exclude=exclude, only=only, progress=progress)
     remote = Remote(where)
     head = remote.open()
-    page = Page({}, {})
-    if not below:
-        page = page_of(
-            contents, remote, head, tags=wording.tags, card_is_new=card_is_new, base_model=wording.base_model
-        )
-    texts = {**contents.texts(page.additions), **page.files}
-    prefix = f"{below.strip('/')}/" if below.strip("/") else ""
-    operations = _additions(contents, texts, head, prefix)
-    whole = {prefix + name for name in (*contents.weights, *contents.others, *texts)}
-    deleted = stale_files(head.files, whole, below=prefix.rstrip("/"))
+    try:
+        with told(where):
+            operations, deleted = _planned(contents, remote, head, wording, below.strip("/"), card_is_new)
+    except MergeGuardError:
+        remote.undo(head)
+        raise
     if not operations and not deleted:
         return _finished(remote, contents, _present(remote, head), head, unchanged=True, deleted=())
     commit = remote.commit(
@@ -155,6 +149,23 @@ def publish(
         description=wording.description,
     )
     return _finished(remote, contents, commit, head, unchanged=False, deleted=deleted)
+
+
+def _planned(
+    contents: Contents, remote: Remote, head: Head, wording: Wording, below: str, card_is_new: bool
+) -> tuple[list[Any], tuple[str, ...]]:
+    """Return the uploads, and the files that go."""
+    from mergeguard_hub.hub.page import Page, page_of
+
+    page = Page({}, {})
+    if not below:
+        page = page_of(
+            contents, remote, head, tags=wording.tags, card_is_new=card_is_new, base_model=wording.base_model
+        )
+    texts = {**contents.texts(page.additions), **page.files}
+    prefix = f"{below}/" if below else ""
+    whole = {prefix + name for name in (*contents.weights, *contents.others, *texts)}
+    return _additions(contents, texts, head, prefix), stale_files(head.files, whole, below=below)
 
 
 def _additions(contents: Contents, texts: dict[str, bytes], head: Head, prefix: str) -> list[Any]:

@@ -16,11 +16,12 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from mergeguard_hub.errors import MergeGuardError
+from mergeguard_hub.errors import HookError, MergeGuardError
 from mergeguard_hub.hub.contents import NEVER
-from mergeguard_hub.hub.families import loaded_class
+from mergeguard_hub.hub.families import SETTINGS, loaded_class
 from mergeguard_hub.hub.owner_key import project
 from mergeguard_hub.hub.push import Wording, publish
 from mergeguard_hub.hub.remote import Destination
@@ -37,18 +38,27 @@ _saved: set[Path] = set()  # every target of a protected save of this process
 def remember(target: Path) -> None:
     """Note that a folder holds a protected save, before anything can upload it."""
     _saved.add(target.resolve())
-    name_projects()
+    watch_uploads()
+
+
+def forget(target: Path) -> None:
+    """Note that a folder is to hold a plain save from now on."""
+    _saved.discard(target.resolve())
+
+
+def watch_uploads() -> None:
+    """Look at what transformers uploads, wherever it is loaded by now."""
     mixin: Any = loaded_class("transformers.utils.hub", "PushToHubMixin")
-    if mixin is not None and not hasattr(mixin._upload_modified_files, _MARK):
-        mixin._upload_modified_files = _marked(_dispatched(mixin._upload_modified_files))
+    upload = getattr(mixin, "_upload_modified_files", None)
+    if upload is not None and not hasattr(upload, _MARK):
+        mixin._upload_modified_files = _marked(_dispatched(upload))
     trainer: Any = sys.modules.get(_TRAINER)
-    if trainer is not None and not hasattr(trainer.hf_api, _MARK):
-        trainer.hf_api = _marked(_api_of(trainer.hf_api))
-
-
-def name_projects() -> None:
-    """Let a key that a transformers pipeline makes on a push be named after the repository, not a temporary folder."""
-    pipeline: Any = loaded_class("transformers.pipelines.base", "Pipeline")  # it has a copy of the mixin's function
+    for name, guard in (("hf_api", _api_of), ("upload_folder", _function_of)):  # which of them depends on the version
+        original = getattr(trainer, name, None)
+        if original is not None and not hasattr(original, _MARK):
+            setattr(trainer, name, _marked(guard(original)))
+    # A pipeline has a copy of the mixin's function; a key that is made inside is named after the repository.
+    pipeline: Any = loaded_class("transformers.pipelines.base", "Pipeline")
     if pipeline is not None and not hasattr(pipeline.push_to_hub, _MARK):
         pipeline.push_to_hub = _marked(_named(pipeline.push_to_hub))
 
@@ -72,6 +82,7 @@ def _dispatched(original: Callable[..., Any]) -> Callable[..., Any]:
     def _upload_modified_files(self: Any, working_dir: Any, repo_id: str, *args: Any, **kwargs: Any) -> Any:
         folder = Path(working_dir).resolve()
         if folder not in _saved:
+            _refuse_adapter(self)
             return original(self, working_dir, repo_id, *args, **kwargs)
         where = Destination(repo_id, kwargs.get("revision"), bool(kwargs.get("create_pr")), token=kwargs.get("token"))
         wording = Wording(kwargs.get("commit_message"), kwargs.get("commit_description"))
@@ -80,12 +91,38 @@ def _dispatched(original: Callable[..., Any]) -> Callable[..., Any]:
     return _upload_modified_files
 
 
+def _refuse_adapter(pushed: Any) -> None:
+    """Refuse the adapter of a protected model: the library would publish it raw."""
+    peft: Any = loaded_class("peft.peft_model", "PeftModel")
+    if peft is None or not isinstance(pushed, peft):
+        return
+    settings = getattr(pushed.get_base_model(), SETTINGS, None)
+    if settings is not None and settings.protects:
+        raise HookError(
+            f"The base model of this {type(pushed).__name__} is protected, and its adapter would go up as it is. What "
+            "rearranges a base model cannot be done to an adapter alone, because everybody has the base that it is "
+            "for; and mixing an adapter's two factors is undone by multiplying them out. Merge the adapter into the "
+            "base (merge_and_unload()) and push that, or call disable(model) first to publish the adapter raw."
+        )
+
+
 def _api_of(original: Callable[[], Any]) -> Callable[[], Any]:
     @functools.wraps(original)
     def hf_api() -> Any:
         return TrainerApi(original())
 
     return hf_api
+
+
+def _function_of(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def upload_folder(**options: Any) -> Any:
+        from huggingface_hub import HfApi
+
+        client = SimpleNamespace(upload_folder=original, run_as_future=HfApi().run_as_future)
+        return TrainerApi(client).upload_folder(**options)
+
+    return upload_folder
 
 
 class TrainerApi:

@@ -12,7 +12,15 @@ RECORD: dict[str, Any] = {
     "digest": DIGEST,
     "id": "abababababababab",
     "exact": True,
-    "recipe": {"name": "exact", "stages": [{"stage": "UnitRearrangement"}, {"stage": "HeadPermutation"}]},
+    "recipe": {
+        "name": "exact",
+        "stages": [{"stage": "UnitRearrangement"}, {"stage": "HeadPermutation"}, {"stage": "HeadMix"}],
+    },
+    "stages": [
+        {"stage": "UnitRearrangement", "status": "proved"},
+        {"stage": "HeadPermutation", "status": "proved"},
+        {"stage": "HeadMix", "status": "refused"},
+    ],
     "components": {
         "": {
             "name": "",

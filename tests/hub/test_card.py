@@ -102,6 +102,7 @@ def test_hostile_names_do_nothing(name: str) -> None:
     record = {
         **RECORD,
         "recipe": {"name": name, "stages": [{"stage": "UnitRearrangement"}, {"stage": name}]},
+        "stages": [{"stage": "UnitRearrangement", "status": "proved"}, {"stage": name, "status": "proved"}],
         "components": {name: component},
         "tools": {name: name},
     }
@@ -118,7 +119,10 @@ def test_hostile_names_do_nothing(name: str) -> None:
 
 
 def _harmless(facts: Facts) -> Facts:
-    record = {**RECORD, "recipe": {"name": "mine", "stages": [{"stage": "UnitRearrangement"}, {"stage": "Mine"}]}}
+    record = {
+        **RECORD,
+        "recipe": {"name": "mine", "stages": [{"stage": "UnitRearrangement"}, {"stage": "HeadPermutation"}]},
+    }
     return Facts("me/model", record, CONFIG, replace(MEASURED, rows=MEASURED.rows[:1]), "org/base")
 
 

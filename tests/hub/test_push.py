@@ -89,6 +89,19 @@ def test_pipeline(hub: LocalHub, tmp_path: Path) -> None:
     assert leaked(hub, pipe.text_encoder, below="text_encoder/") == []
 
 
+def test_a_save_that_pushes_uploads_what_it_saved(hub: LocalHub, tmp_path: Path) -> None:
+    """Not what lay in the folder before; a pipeline's save as well."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/notes.txt").write_text("private")
+    enable(tiny.llama(), key=KEY).save_pretrained(tmp_path / "out", push_to_hub=True, repo_id="me/model")
+    assert "notes.txt" not in hub.files("me/model")
+    assert (tmp_path / "out/mergeguard.json").is_file()
+    pipe = enable(zoo.pipeline(tmp_path), key=KEY)
+    pipe.save_pretrained(tmp_path / "pipe", push_to_hub=True, max_shard_size="100KB")
+    assert {"model_index.json", "unet/config.json", "tokenizer/tokenizer_config.json"} <= hub.files("me/pipe").keys()
+    assert b"private" not in hub.bodies()
+
+
 def _record(hub: LocalHub, revision: str = "main") -> dict[str, Any]:
     return dict(json.loads(hub.files("me/model", revision)[RECORD]))
 

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from mergeguard_hub.cli import main
 from mergeguard_hub.protection.key import Key
 from mergeguard_hub.release import protect_folder
 from tests import tiny
@@ -61,3 +63,19 @@ def test_push_and_pull(tmp_path: Path) -> None:
 
     expected = model(torch.tensor([[1, 2, 3, 4]])).logits[0, -1]
     assert torch.tensor(json.loads(answers.stdout)) == pytest.approx(expected.detach(), abs=1e-5)
+
+
+def test_bad_input_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
+    """As of every command; a script gets an object."""
+    (tmp_path / "empty").mkdir()
+    runner = CliRunner()
+    for command in (["push", str(tmp_path / "absent"), "me/model"], ["push", str(tmp_path / "empty"), "me/model"]):
+        result = runner.invoke(main, command)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith("mergeguard: error: ")
+        assert result.stderr.count("\n") == 1
+    for name in ("badge", "card"):
+        result = runner.invoke(main, [name, str(tmp_path / "empty"), "--json"])
+        assert result.exit_code == 1
+        assert json.loads(result.stdout)["error"] == "MissingFileError"
+    assert runner.invoke(main, ["push", str(tmp_path)]).exit_code == 2

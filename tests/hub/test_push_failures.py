@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,35 @@ def test_a_push_that_fails_leaves_the_repository_and_the_next_one_completes(
     hub.faults.clear()
     push_folder(release, "me/model")
     assert "pytorch_model.bin" not in hub.files("me/model")
+    assert same_answers(tiny.llama(), AutoModelForCausalLM.from_pretrained("me/model").eval())
+
+
+def test_a_cut_in_the_middle_of_an_upload(hub: LocalHub, release: Path, tmp_path: Path) -> None:
+    """Half of the weights have come in, five times; nothing of them is to be seen."""
+    before = published(hub, tmp_path)
+    hub.faults.append(Fault("PUT", "/_lfs/", status=None, times=99, after_bytes=40_000))
+    with pytest.raises(PushError, match="the connection was lost; push again"):
+        push_folder(release, "me/model")
+    assert hub.files("me/model") == before
+    assert {len(exchange.body) for exchange in hub.log if exchange.method == "PUT"} >= {40_000}
+
+
+@pytest.mark.parametrize("together", [2, 4])
+def test_pushes_from_several_threads(hub: LocalHub, release: Path, together: int) -> None:
+    """One commit is made; the others find it done, or are told. What is there is whole."""
+
+    def push(_: int) -> str:
+        try:
+            return push_folder(release, "me/model").commit.oid
+        except PushError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(together) as pool:
+        ends = list(pool.map(push, range(together)))
+    commit = hub.repositories["me/model"].resolve("main").oid
+    assert commit in ends
+    assert all(end == commit or "committed at the same time" in end for end in ends)
+    assert len(titles(hub)) == 2
     assert same_answers(tiny.llama(), AutoModelForCausalLM.from_pretrained("me/model").eval())
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import huggingface_hub
 import pytest
+from huggingface_hub import HfApi
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageClassification,
@@ -16,6 +20,7 @@ from transformers import (
     ViTImageProcessor,
 )
 
+from mergeguard_hub.errors import HookError
 from mergeguard_hub.hub import enable
 from mergeguard_hub.protection.key import Key
 from tests import tiny
@@ -50,6 +55,41 @@ def test_an_unprotected_pipeline_goes_the_old_way(hub: LocalHub) -> None:
     pipe.push_to_hub("me/model")
     assert "mergeguard.json" not in hub.files("me/model")
     assert leaked(hub, tiny.vit(), moved_only=False) != []
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks the old name
+def test_the_adapter_of_a_protected_model(hub: LocalHub, tmp_path: Path) -> None:
+    """It would go up raw: refused, with the ways that there are; merged into the base it is pushed."""
+    from peft import LoraConfig, get_peft_model
+
+    adapted = get_peft_model(enable(tiny.llama(), key=KEY), LoraConfig(r=2, target_modules=["q_proj"]))
+    with pytest.raises(HookError, match=r"its adapter would go up as it is.*merge_and_unload\(\)"):
+        adapted.push_to_hub("me/model")
+    assert not any(b"lora" in exchange.body for exchange in hub.log)
+    merged = adapted.merge_and_unload()
+    merged.push_to_hub("me/model")
+    assert same_answers(merged.eval(), AutoModelForCausalLM.from_pretrained("me/model").eval())
+    assert leaked(hub, merged) == []
+    plain = get_peft_model(tiny.llama(), LoraConfig(r=2, target_modules=["q_proj"]))
+    plain.push_to_hub("me/adapter")
+    assert "adapter_model.safetensors" in hub.files("me/adapter")
+
+
+def test_a_folder_that_is_saved_plainly_again_goes_the_old_way(hub: LocalHub, tmp_path: Path) -> None:
+    """Who asks for protection=False gets it, in the same folder too."""
+    model = enable(tiny.llama(), key=KEY)
+    trainer = _trainer(model, tmp_path / "run", hub_strategy="end")
+    trainer.push_to_hub()
+    enable(model, protection=False)
+    trainer.push_to_hub()
+    assert not same_bytes(hub)
+    assert "training_args.bin" in hub.files("me/model")
+
+
+def same_bytes(hub: LocalHub) -> bool:
+    """Whether the last two commits hold the same weights."""
+    last, before = hub.repositories["me/model"].history("main")[:2]
+    return last.files["model.safetensors"].sha256 == before.files["model.safetensors"].sha256
 
 
 def _trainer(model: Any, folder: Path, **options: Any) -> Trainer:
@@ -90,7 +130,26 @@ def test_a_trainer(hub: LocalHub, strategy: str, tmp_path: Path, caplog: pytest.
     assert weight_files(hub) == {"model.safetensors"}
     assert leaked(hub, model) == []
     assert same_answers(model.eval(), AutoModelForCausalLM.from_pretrained("me/model").eval())
+    card = hub.files("me/model")["README.md"].decode()
+    assert "## Training procedure" in card  # the Trainer's own
+    assert card.count("## Merge protection") == 1
     assert ("was not uploaded: a checkpoint for resuming" in caplog.text) is ("checkpoint" in strategy)
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_a_trainer_that_calls_the_clients_function(
+    hub: LocalHub, background: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it was in other versions of transformers."""
+    module = SimpleNamespace(upload_folder=huggingface_hub.upload_folder)
+    monkeypatch.setitem(sys.modules, "transformers.trainer", module)  # type: ignore[arg-type]
+    enable(tiny.llama(), key=KEY).save_pretrained(tmp_path / "run")
+    (tmp_path / "run/optimizer.pt").write_bytes(b"\0moments")
+    HfApi().create_repo("me/model")
+    done = module.upload_folder(repo_id="me/model", folder_path=str(tmp_path / "run"), run_as_future=background)
+    assert (done.result() if background else done).oid == hub.repositories["me/model"].resolve("main").oid
+    assert {"mergeguard.json", "model.safetensors"} <= hub.files("me/model").keys()
+    assert b"moments" not in hub.bodies()
 
 
 def test_an_unprotected_trainer_goes_the_old_way(hub: LocalHub, tmp_path: Path) -> None:

@@ -1,0 +1,136 @@
+"""The critical layers at a fraction of the exact ranking's cost: a gradient proposes, a race over batches decides."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from mergeguard_hub.errors import TrainingError
+from mergeguard_hub.training.base_weights import Base, matched
+from mergeguard_hub.training.criticality import Criticality
+from mergeguard_hub.training.layers import Layers
+from mergeguard_hub.training.prefix import PrefixReuse
+from mergeguard_hub.training.ranking import (
+    Batch,
+    Score,
+    evaluating,
+    negative_loss,
+    prepared,
+    rank_by_gradient,
+    with_weights,
+)
+
+
+@dataclass(frozen=True)
+class Race:
+    """How `refine` spends its effort; all values are our choice, found with benchmarks/criticality.py.
+
+    Attributes:
+        share: of the layers that are wanted as critical.
+        gradient_batches: batches that the first-order estimate is taken over.
+        proposals: how many layers enter the race, as a multiple of those wanted.
+        first_batches: batches that every one of them is masked for; at least 2.
+        confidence: a layer leaves the race once its mean drop is so many standard errors away from the cut between
+            critical and not. Higher is nearer to the exact ranking and costs more.
+    """
+
+    share: float = 0.1
+    gradient_batches: int = 4
+    proposals: float = 2.0
+    first_batches: int = 4
+    confidence: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not (0 < self.share <= 1 and self.proposals >= 1 and self.gradient_batches >= 1 and self.first_batches >= 2):
+            raise TrainingError(
+                f"{self} is impossible: share lies in (0, 1], proposals are at least 1, batches at least 1 and 2."
+            )
+
+
+def refine(
+    model: nn.Module,
+    base: Base,
+    batches: Sequence[Batch],
+    *,
+    layers: Layers | None = None,
+    score: Score = negative_loss,
+    race: Race | None = None,
+) -> Criticality:
+    """Find the critical layers without masking every layer on every batch. Ours.
+
+    The gradient half-way to the base proposes some layers; those are masked batch by batch, with the blocks in front of
+    them computed once, and each leaves the race as soon as it is clear on which side of the cut it lies. Layers that
+    were not proposed rank behind all that were, by their estimate. Only who is among the critical ones is meant to be
+    right, not the order. The batches should be of equal size; many small ones are better than few large ones.
+
+    Args:
+        model: the fine-tuned model; its weights are put back bit for bit, its gradients are cleared.
+        base: the base model.
+        batches: what is evaluated, at least `race.first_batches`.
+        layers: what is ranked; None: `tuned_layers(model, base)`.
+        score: what is good, differentiable.
+        race: how the effort is spent.
+
+    Raises:
+        TrainingError: there are too few batches.
+        BaseModelError: the base does not match.
+    """
+    plan = race or Race()
+    if len(batches) < plan.first_batches:
+        raise TrainingError(
+            f"{len(batches)} batches are too few to race over, {plan.first_batches} are needed: cut the samples into "
+            "smaller batches, or rank exactly."
+        )
+    guess = rank_by_gradient(model, base, batches[: plan.gradient_batches], layers=layers, score=score)
+    wanted = len(guess.critical(plan.share))
+    proposed = guess.ranked[: math.ceil(plan.proposals * wanted)]
+    seen, cost = _race(model, base, batches, {layer: guess.layers[layer] for layer in proposed}, wanted, score, plan)
+    means = {layer: statistics.fmean(values) for layer, values in seen.items()}
+    floor = min([*means.values(), 0.0]) - 1.0
+    behind = {layer: floor - place for place, layer in enumerate(guess.ranked[len(proposed) :])}
+    drops = {layer: means[layer] if layer in means else behind[layer] for layer in guess.layers}
+    spent = (3 * min(plan.gradient_batches, len(batches)) + cost) / len(batches)
+    return Criticality(drops, guess.layers, "refined", spent)
+
+
+def _race(
+    model: nn.Module, base: Base, batches: Sequence[Batch], layers: Layers, wanted: int, score: Score, plan: Race
+) -> tuple[dict[str, list[float]], float]:
+    """Return the drops by layer and batch, and the cost in forward passes of one batch."""
+    _, weights = prepared(model, base, batches, layers)
+    reference = matched(weights, base)
+    seen: dict[str, list[float]] = {layer: [] for layer in layers}
+    running, cost, prefix = set(layers), 0.0, PrefixReuse(model)
+    with evaluating(model), torch.no_grad():
+        for number, batch in enumerate(batches):
+            if not running:
+                break
+            with prefix.recording():
+                whole = score(model, batch)
+            cost += 1
+            for layer in (layer for layer in layers if layer in running):
+                masked = {name: reference[name] for name in layers[layer]}
+                with with_weights(weights, masked), prefix.replaying(layers[layer]) as share:
+                    seen[layer].append(float(whole - score(model, batch)))
+                cost += share
+            if number + 1 >= plan.first_batches:
+                running = _undecided(seen, running, wanted, plan.confidence)
+    return seen, cost
+
+
+def _undecided(seen: dict[str, list[float]], running: set[str], wanted: int, confidence: float) -> set[str]:
+    means = {layer: statistics.fmean(values) for layer, values in seen.items()}
+    order = sorted(means.values(), reverse=True)
+    if wanted >= len(order):
+        return set()
+    cut = (order[wanted - 1] + order[wanted]) / 2
+    return {
+        layer
+        for layer in running
+        if abs(means[layer] - cut) < confidence * statistics.stdev(seen[layer]) / math.sqrt(len(seen[layer]))
+    }

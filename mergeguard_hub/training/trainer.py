@@ -1,0 +1,141 @@
+"""Protection in transformers' Trainer: the losses off nominal, MergeGuard's penalty, resuming, logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_callback import ExportableState
+
+from mergeguard_hub.errors import TrainingError
+from mergeguard_hub.training.chance import keep_chance
+from mergeguard_hub.training.density import DensityPenalty
+from mergeguard_hub.training.hardening import HardeningLoss
+from mergeguard_hub.training.last_good import LastGood
+
+MakeHardening = Callable[[nn.Module], HardeningLoss]
+"""Makes the loss for the model as it is trained: on its device, wrapped, sharded."""
+
+_STATE = "ProtectionState"
+
+
+class MergeGuardTrainerMixin:
+    """Makes any Trainer protect while it trains. Put it first among the bases, before the Trainer's class.
+
+    The Trainer gets two more keyword arguments:
+
+    * `hardening`: a function from the model in training to its `HardeningLoss`, for example
+      `functools.partial(HardeningLoss, base=base, objective=Trap2(), guessing=2.3)`. It is called once, in the first
+      step, when the model is where it is trained and wrapped as it is. Every batch then costs two passes.
+    * `density`: a `DensityPenalty`; its gradient is added once per optimizer step, before clipping.
+
+    Works with gradient accumulation (cells are drawn anew for every part of a batch, and the part off nominal counts
+    all parts alike), mixed precision, gradient checkpointing, several processes, and subclasses that compute a loss of
+    their own. Logs get what `HardeningLoss.metrics` returns. Checkpoints keep the state of the draws in
+    trainer_state.json, and a resumed training goes on with it.
+
+    It does not protect saves: call `mergeguard_hub.enable(model)` first, and every save that this Trainer makes is
+    protected too. To resume from checkpoints they must stay raw: add `MergeGuardCallback`.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        hardening: MakeHardening | None = None,
+        density: DensityPenalty | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._make_hardening, self.density = hardening, density
+        self.hardening: HardeningLoss | None = None
+        self._good: LastGood | None = None
+        trainer: Any = self
+        if trainer.args.n_gpu > 1:
+            raise TrainingError(
+                "this Trainer would spread batches over several GPUs of one process (DataParallel), which does not see "
+                "weights that are moved. Launch one process per GPU: `accelerate launch` or `torchrun`."
+            )
+        if trainer.is_deepspeed_enabled and hardening is not None:
+            raise TrainingError(
+                "under DeepSpeed parameters are not where they can be moved; use DistributedDataParallel or FSDP2."
+            )
+        trainer.add_callback(ProtectionState(self))
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """Do the usual step's passes, then those of the protection; gradients are added up in `.grad`."""
+        trainer: Any = self
+        chance = keep_chance()
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
+        if self._make_hardening is not None:
+            self._off_nominal(model, inputs, loss * trainer.current_gradient_accumulation_steps, chance)
+        elif self.density is not None:
+            self._good = self._good or LastGood(model, cause=f"alpha {self.density.alpha:g}")
+            self._good.check(loss)
+        if self.density is not None and trainer.accelerator.sync_gradients:
+            scaler = trainer.accelerator.scaler
+            self.density.add_gradients(model, grad_scale=float(scaler.get_scale()) if scaler is not None else 1.0)
+        return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log what the Trainer logs; in training also the running means of the protection."""
+        if self.hardening is not None and "loss" in logs:
+            logs = {**logs, **self.hardening.metrics()}
+        super().log(logs, start_time)  # type: ignore[misc]
+
+    def _off_nominal(self, model: nn.Module, inputs: dict[str, Any], nominal: Tensor, chance: Any) -> None:
+        trainer: Any = self
+        if self.hardening is None and self._make_hardening is not None:
+            self.hardening = self._make_hardening(model)
+            known = trainer.state.stateful_callbacks.get(_STATE)
+            if isinstance(known, dict) and known.get("attributes"):
+                self.hardening.load_state_dict(known["attributes"])
+        if self.hardening is None:
+            return
+
+        def closure() -> Tensor:
+            with trainer.compute_loss_context_manager():
+                loss: Tensor = trainer.compute_loss(model, trainer._prepare_inputs(inputs))
+            return loss
+
+        self.hardening.check(nominal)
+        share = 1 / trainer.current_gradient_accumulation_steps
+        self.hardening.off_nominal(
+            closure, nominal=nominal, chance=chance, backward=trainer.accelerator.backward, share=share
+        )
+
+
+class ProtectionState(TrainerCallback, ExportableState):
+    """Keeps the state of the draws in checkpoints, and shrinks weights after a step where that is asked for."""
+
+    def __init__(self, trainer: MergeGuardTrainerMixin) -> None:
+        self._trainer = trainer
+
+    def state(self) -> dict[str, Any]:
+        """Return what trainer_state.json keeps."""
+        hardening = self._trainer.hardening
+        return {"args": {}, "attributes": hardening.state_dict() if hardening is not None else {}}
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Shrink the weights, if the penalty is decoupled."""
+        density = self._trainer.density
+        if density is not None and density.decoupled:
+            rate = kwargs["optimizer"].param_groups[0]["lr"]
+            with torch.no_grad():
+                density.shrink(kwargs["model"], learning_rate=float(rate))
+
+
+class ProtectedTrainer(MergeGuardTrainerMixin, Trainer):
+    """transformers' Trainer that protects while it trains; see `MergeGuardTrainerMixin`.
+
+    Example:
+        trainer = ProtectedTrainer(
+            model=enable(model, key="~/keys/mine.mgkey"),
+            args=TrainingArguments("out"),
+            train_dataset=data,
+            hardening=partial(HardeningLoss, base=base, objective=Hardened(), guessing=class_guessing(10)),
+        )
+        trainer.train()
+    """

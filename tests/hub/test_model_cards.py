@@ -1,0 +1,38 @@
+"""The cards of the zoo's releases: rendered from their results, whole files, and the results are the zoo's own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from benchmarks.model_cards import CARDS, ZOO, measured_merges, releases, render
+
+NAMES = sorted(path.name for path in CARDS.iterdir() if path.is_dir())
+
+
+def test_every_release_of_the_zoo_has_a_card() -> None:
+    """Those whose merges were measured."""
+    assert sorted(f"{family}-{model}" for family, model, _ in releases()) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_is_what_its_results_say(name: str) -> None:
+    """Every character of it, and of its badge."""
+    results = json.loads((CARDS / name / "results.json").read_text(encoding="utf-8"))
+    for file, text in render(results).items():
+        assert (CARDS / name / file).read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_results_are_those_of_the_zoo(name: str) -> None:
+    """`python -m benchmarks.model_cards` writes them again after the zoo was trained or measured anew."""
+    family, model = name.split("-", 1)
+    results = json.loads((CARDS / name / "results.json").read_text(encoding="utf-8"))
+    zoo = json.loads((Path(ZOO) / family / "results.json").read_text(encoding="utf-8"))
+    measured = measured_merges(model, zoo, results["record"]["digest"])
+    assert measured is not None
+    assert results["measured"] == json.loads(json.dumps(asdict(measured)))
+    assert measured.worst.value < max(row.control.value for row in measured.rows)

@@ -1,0 +1,395 @@
+"""HardeningLoss: its gradients are the paper's, the weights come back bit for bit, and what breaks is explained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from mergeguard_hub.errors import BaseModelError, DivergedError, TrainingError
+from mergeguard_hub.training import (
+    TRAP2_PRESETS,
+    Cell,
+    DensityPenalty,
+    FolderTensors,
+    Hardened,
+    HardeningLoss,
+    TaskVector,
+    Trap2,
+    class_guessing,
+    random_direction,
+    unigram_entropy,
+    zero_prediction,
+)
+from tests import tiny
+from tests.reference import trap2
+from tests.training import pairs
+
+CLASSES = class_guessing(3)
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`(is_)?gradient_checkpointing:FutureWarning"
+)  # peft's and ours, old names
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """An objective that always draws the same cell."""
+
+    title: ClassVar[str] = "fixed"
+    paper: ClassVar[str] = ""
+
+    cell: Cell = field(default_factory=lambda: Cell(0.4))
+    strength: float = 0.3
+    w: float = 1.0
+
+    def draw(self, generator: torch.Generator, *, partners: int, losses: Mapping[str, float], cap: float) -> Cell:
+        return self.cell
+
+    def region(self, cell: Cell) -> str:
+        return "here"
+
+    def emphasis(self, cell: Cell) -> float:
+        return self.w
+
+
+def gradients(model: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def assert_same_gradients(model: torch.nn.Module, expected: Tensor, weights: Mapping[str, Tensor]) -> None:
+    wanted = torch.autograd.grad(expected, list(weights.values()), allow_unused=True)
+    found = dict(model.named_parameters())
+    for name, gradient in zip(weights, wanted, strict=True):
+        if gradient is not None:
+            torch.testing.assert_close(found[name].grad, gradient, rtol=1e-4, atol=1e-6)
+
+
+def leaves(model: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in model.named_parameters()}
+
+
+def loss_of(model: Any, batch: Any) -> Callable[[Mapping[str, Tensor]], Tensor]:
+    return lambda weights: functional_call(model, dict(weights), (), batch).loss
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.4, 1.7])
+@pytest.mark.parametrize("kind", ["vit", "llama", "gpt2"])
+def test_full_fine_tuning_has_the_papers_gradients(kind: str, scale: float) -> None:
+    model, base = pairs.pair(kind)
+    batch, weights = pairs.batches(model)[0], leaves(model)
+    objective = Fixed(Cell(scale), w=1 / scale)
+    hardening = HardeningLoss(model, base, objective, guessing=1.0, cap_factor=math.inf)
+    before = pairs.weights(model)
+    losses = hardening.backward(lambda: model(**batch).loss)
+    expected = trap2.full(
+        loss_of(model, batch), weights, pairs.weights(base), scale=scale, strength=0.3, w=1 / scale, cap=math.inf
+    )
+    assert_same_gradients(model, expected, weights)
+    assert losses.nominal - 0.3 / scale * losses.off_nominal == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert pairs.same(before, pairs.weights(model))
+
+
+def adapted(model: Any, **settings: Any) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    chosen = {"r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "v_proj"], "init_lora_weights": False, **settings}
+    return get_peft_model(model, LoraConfig(**chosen)).eval()
+
+
+@pytest.mark.parametrize("scale", [0.05, 1.7])
+def test_adapters_have_the_papers_gradients(scale: float) -> None:
+    model = adapted(tiny.llama())
+    batch, weights = pairs.batches(tiny.llama())[0], leaves(model)
+    hardening = HardeningLoss(model, None, Fixed(Cell(scale), w=0.5), guessing=1.0, cap_factor=math.inf)
+    hardening.backward(lambda: model(**batch).loss)
+    expected = trap2.lora(loss_of(model, batch), weights, scale=scale, strength=0.3, w=0.5)
+    trained = {name: weight for name, weight in weights.items() if weight.requires_grad}
+    assert_same_gradients(model, expected, trained)
+    assert len(trained) == 8
+
+
+def test_a_partner_moves_frozen_weights_too_and_all_come_back() -> None:
+    model, base = pairs.pair("vit")
+    model.classifier.requires_grad_(False)
+    rho = TaskVector(pairs.moved(tiny.vit(), seed=99), base)
+    batch, weights, before = pairs.batches(model)[0], leaves(model), pairs.weights(model)
+    hardening = HardeningLoss(model, base, Fixed(Cell(0.7, 0.5, 0)), guessing=1.0, cap_factor=math.inf, partners=[rho])
+    losses = hardening.backward(lambda: model(**batch).loss)
+    loss = loss_of(model, batch)
+    moved = dict(weights) | {
+        name: base.get_parameter(name) + (weights[name] - base.get_parameter(name)) / 0.7
+        for name in weights
+        if not weights[name].requires_grad  # frozen weights keep scale 1
+    }
+    merged = trap2.plane(loss, moved, pairs.weights(base), dict(rho), a=0.7, b=0.5)
+    assert losses.off_nominal == pytest.approx(float(merged.detach()), rel=1e-5)
+    assert_same_gradients(model, loss(weights) - 0.3 * merged, {n: w for n, w in weights.items() if w.requires_grad})
+    assert pairs.same(before, pairs.weights(model))
+
+
+def test_above_the_cap_only_the_nominal_loss_has_a_gradient() -> None:
+    model, base = pairs.pair("vit")
+    batch = pairs.batches(model)[0]
+    torch.autograd.backward([model(**batch).loss])
+    expected = gradients(model)
+    model.zero_grad()
+    hardening = HardeningLoss(model, base, Fixed(), guessing=1e-6)
+    assert hardening.backward(lambda: model(**batch).loss).capped
+    assert pairs.same(gradients(model), expected)
+
+
+def test_both_passes_see_the_same_dropout_and_training_goes_on_as_if_there_was_one() -> None:
+    model, base = torch.nn.Dropout(0.5), torch.nn.Linear(4, 4)
+    layer = pairs.moved(torch.nn.Linear(4, 4))
+    masks: list[Tensor] = []
+
+    def closure() -> Tensor:
+        mask = model(torch.ones(4))
+        masks.append(mask)
+        return (layer(torch.ones(4)) * mask).square().sum()
+
+    HardeningLoss(layer, base, Fixed(), guessing=1.0).backward(closure)
+    after = torch.rand(1)
+    assert torch.equal(masks[0], masks[1])
+    torch.manual_seed(0)
+    torch.nn.Linear(4, 4), torch.nn.Linear(4, 4), model(torch.ones(4))
+    assert torch.equal(after, torch.rand(1))
+
+
+def test_accumulated_batches_are_one_large_batch() -> None:
+    model, base = pairs.pair("vit")
+    large = pairs.batches(model, 1, rows=8)[0]
+    halves = [{name: tensor[rows] for name, tensor in large.items()} for rows in (slice(0, 4), slice(4, 8))]
+    found = []
+    for parts in ([large], halves):
+        model.zero_grad()
+        hardening = HardeningLoss(model, base, Fixed(), guessing=1e6)
+        for part in parts:
+            hardening.backward(lambda part=part: model(**part).loss, share=1 / len(parts))  # type: ignore[misc]
+        found.append(gradients(model))
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["autocast", "checkpointing", "bfloat16"])
+def test_mixed_precision_and_checkpointing(how: str) -> None:
+    """Autocast keeps 16-bit copies of weights, and checkpointing computes again in the backward pass."""
+    model, base = pairs.pair("llama", dtype=torch.bfloat16 if how == "bfloat16" else torch.float32)
+    batch, weights = pairs.batches(model)[0], leaves(model)
+    if how == "checkpointing":
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.train()
+    before = pairs.weights(model)
+    hardening = HardeningLoss(model, base, Fixed(), guessing=1.0, cap_factor=math.inf)
+    with torch.autocast("cpu", torch.bfloat16, enabled=how == "autocast"):
+        hardening.backward(lambda: model(**batch).loss)
+    model.eval()  # or the reference would compute again with other weights than its own
+    expected = trap2.full(
+        loss_of(model, batch), weights, pairs.weights(base), scale=0.4, strength=0.3, w=1.0, cap=math.inf
+    )
+    tolerance = 1e-4 if how == "checkpointing" else 0.05
+    wanted = torch.cat([g.float().flatten() for g in torch.autograd.grad(expected, list(weights.values()))])
+    found = torch.cat([p.grad.float().flatten() for p in model.parameters()])
+    assert float((found - wanted).norm() / wanted.norm()) < tolerance
+    assert pairs.same(before, pairs.weights(model))
+
+
+def test_memory_is_one_copy_of_what_moves_and_a_mapped_base_is_not_copied(tmp_path: Path) -> None:
+    source, folder, model, base = pairs.folders(tmp_path, "llama")
+    mapped = FolderTensors(folder)
+    hardening = HardeningLoss(model, mapped, Fixed(), guessing=1.0)
+    batch = pairs.batches(model)[0]
+    for _ in range(2):
+        hardening.backward(lambda: model(**batch).loss)
+    inside = hardening._trained
+    assert sum(tensor.numel() for tensor in inside._own) == sum(p.numel() for p in model.parameters())
+    addresses = {mapped[name].data_ptr() for name in mapped}
+    assert {tensor.data_ptr() for tensor in inside._base} <= addresses
+    own = HardeningLoss(model, model, Fixed(), guessing=1.0)._trained
+    assert {t.data_ptr() for t in own._base}.isdisjoint(p.data_ptr() for p in model.parameters())
+    assert source.is_dir()
+    assert base is not None
+
+
+def test_infinite_losses_are_explained_and_the_last_good_weights_kept() -> None:
+    model, base = pairs.pair("vit")
+    batch = pairs.batches(model)[0]
+    hardening = HardeningLoss(model, base, Trap2(strength=50.0), guessing=CLASSES, cap_factor=math.inf)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
+    hardening.backward(lambda: model(**batch).loss)
+    good = pairs.weights(model)
+    with torch.no_grad():
+        model.classifier.weight.fill_(float("nan"))
+    with pytest.raises(DivergedError, match=r"alone is nan. The weights are those of .* \(lambda\) 50 .* not bounded"):
+        hardening.backward(lambda: model(**batch).loss)
+    assert pairs.same(good, pairs.weights(model))
+    optimizer.zero_grad()
+    with pytest.raises(DivergedError, match="the loss of the merge Cell.* is inf"):
+        hardening.off_nominal(lambda: model(**batch).loss * math.inf, nominal=torch.tensor(1.0))
+    assert pairs.same(good, pairs.weights(model))
+
+
+def test_a_model_that_becomes_worse_than_guessing_stops_the_training() -> None:
+    model, base = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    hardening = HardeningLoss(model, base, Fixed(), guessing=1.0)
+    hardening.check(torch.tensor(5.0))  # not good yet: nothing to lose
+    for _ in range(60):
+        hardening.check(torch.tensor(0.5))
+    for _ in range(49):
+        hardening.check(torch.tensor(1.5))
+    with pytest.raises(DivergedError, match="worse than guessing .* for 50 steps"):
+        hardening.check(torch.tensor(1.5))
+
+
+def test_state_resumes_the_same_draws() -> None:
+    model, base = pairs.pair("vit")
+    batch = pairs.batches(model)[0]
+    rho = [random_direction(pairs.weights(model), base, seed=seed) for seed in (1, 2)]
+    make = lambda: HardeningLoss(model, base, Hardened(), guessing=CLASSES, partners=rho)  # noqa: E731
+    first = make()
+    whole = [first.backward(lambda: model(**batch).loss).cell for _ in range(8)]
+    half = make()
+    begun = [half.backward(lambda: model(**batch).loss).cell for _ in range(4)]
+    resumed = make()
+    resumed.load_state_dict(half.state_dict())
+    assert begun + [resumed.backward(lambda: model(**batch).loss).cell for _ in range(4)] == whole
+    assert resumed.state_dict() == first.state_dict()
+    assert set(first.metrics()) == {"nominal_loss", "off_nominal_loss", "worst_loss", "transfer"}
+    with pytest.raises(TrainingError, match="drawn with seed 0"):
+        HardeningLoss(model, base, Trap2(), guessing=1.0, seed=3).load_state_dict(half.state_dict())
+
+
+def test_trap2_draws_outside_the_gap_evenly() -> None:
+    generator, objective = torch.Generator().manual_seed(0), Trap2(gap=0.1)
+    scales = [objective.draw(generator, partners=2, losses={}, cap=1.0).scale for _ in range(4000)]
+    assert min(scales) >= 0.05
+    assert max(scales) <= 2.0
+    assert not [scale for scale in scales if 0.9 < scale < 1.1]
+    assert sum(scale < 1 for scale in scales) / 4000 == pytest.approx(0.85 / 1.75, abs=0.03)
+    assert [objective.emphasis(Cell(0.25)), replace(objective, weighting="inverse_root").emphasis(Cell(0.25))] == [4, 2]
+    assert replace(objective, weighting="one").emphasis(Cell(0.25)) == 1.0
+
+
+def test_the_plane_is_covered_and_the_worst_region_is_drawn_most() -> None:
+    generator, objective = torch.Generator().manual_seed(0), Hardened()
+    losses = {f"{a} {b}": 1.0 for a in range(8) for b in range(4)} | {"2 1": 0.0}
+    cells = [objective.draw(generator, partners=2, losses=losses, cap=1.0) for _ in range(4000)]
+    assert sum(cell.partner is None for cell in cells) / 4000 == pytest.approx(0.2, abs=0.03)
+    assert sum(cell.scale == 1.0 for cell in cells) / 4000 == pytest.approx(0.25, abs=0.03)
+    assert sum(objective.region(cell) == "2 1" for cell in cells) / 4000 > 0.25
+    assert {cell.partner for cell in cells} == {None, 0, 1}
+    assert all(0.1 <= cell.scale <= 2 and (cell.partner is None or 0.1 <= cell.weight <= 1) for cell in cells)
+    assert all(cell.partner is None for cell in [objective.draw(generator, partners=0, losses={}, cap=1.0)])
+
+
+def test_random_directions_have_the_task_vectors_spectrum_and_norm() -> None:
+    model, base = pairs.pair("vit")
+    rho, again = (random_direction(pairs.weights(model), base, seed=3, rank=64) for _ in range(2))
+    assert pairs.same(rho, again)
+    for name, direction in rho.items():
+        tau = (model.get_parameter(name) - base.get_parameter(name)).detach()
+        torch.testing.assert_close(direction.norm(), tau.norm(), rtol=1e-3, atol=1e-5)
+        assert float((direction * tau).sum().abs()) < 0.9 * float(tau.norm() ** 2)
+
+
+def test_presets_are_the_papers() -> None:
+    assert set(TRAP2_PRESETS) == {"vision_lora", "vision_full", "math_lora"}
+    full, math_lora = TRAP2_PRESETS["vision_full"], TRAP2_PRESETS["math_lora"]
+    assert (full.objective, full.arguments["learning_rate"]) == (Trap2(), 1e-5)
+    assert math_lora.objective.weighting == "inverse_root"
+    assert (full.adapter, math_lora.adapter["r"]) == ({}, 16)
+
+
+def test_the_loss_of_guessing() -> None:
+    assert class_guessing(7) == pytest.approx(math.log(7))
+    assert unigram_entropy(torch.tensor([1, 1, 2, 2, -100])) == pytest.approx(math.log(2))
+    assert zero_prediction(torch.full((3, 2), 2.0)) == 4.0
+    with pytest.raises(TrainingError, match="guessing among 1 classes"):
+        class_guessing(1)
+    with pytest.raises(TrainingError, match="fewer than two different tokens"):
+        unigram_entropy(torch.tensor([4, 4, -100]))
+
+
+def test_models_that_cannot_be_trained_are_refused() -> None:
+    model, base = pairs.pair("vit")
+    with pytest.raises(BaseModelError, match="the base model is missing"):
+        HardeningLoss(model, None, Trap2(), guessing=1.0)
+    with pytest.raises(BaseModelError, match="has shape"):
+        HardeningLoss(model, tiny.vit(intermediate_size=64), Trap2(), guessing=1.0)
+    with pytest.raises(BaseModelError, match="none is among the model's"):
+        HardeningLoss(model, base, Hardened(), guessing=1.0, partners=[{"w": torch.ones(1)}])
+    with pytest.raises(BaseModelError, match="different architectures"):
+        TaskVector(tiny.llama(), base)
+    model.requires_grad_(False)
+    with pytest.raises(TrainingError, match="everything is frozen"):
+        HardeningLoss(model, base, Trap2(), guessing=1.0)
+
+
+def test_adapters_that_cannot_be_scaled_are_refused() -> None:
+    with pytest.raises(TrainingError, match="is trained beside LoRA factors"):
+        HardeningLoss(adapted(tiny.llama(), modules_to_save=["lm_head"]), None, Trap2(), guessing=1.0)
+    with pytest.warns(UserWarning, match="tie"):
+        tied = adapted(tiny.gpt2(), target_modules=["lm_head"])
+    with pytest.raises(TrainingError, match="whose weights are tied to"):
+        HardeningLoss(tied, None, Trap2(), guessing=1.0)
+    model = adapted(tiny.llama())
+    packed = torch.zeros(4, dtype=torch.uint8)
+    model.base_model.register_parameter("packed", torch.nn.Parameter(packed, requires_grad=False))
+    partner = [{"model.layers.0.self_attn.q_proj.weight": torch.ones(32, 32)}]
+    with pytest.raises(TrainingError, match="is quantised .* harden without partners"):
+        HardeningLoss(model, None, Hardened(), guessing=1.0, partners=partner)
+    assert HardeningLoss(model, None, Trap2(), guessing=1.0).cap == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Trap2(strength=-1), "strength .* is -1"),
+        (lambda: Trap2(smallest=0.0), "leave nothing to draw on one side"),
+        (lambda: Trap2(weighting="two"), "weighting is 'two'"),  # type: ignore[arg-type]
+        (lambda: Hardened(largest=1.0), "largest is 1.0"),
+        (lambda: Hardened(alone=0.8, rebasing=0.3), "the first two at most 1"),
+        (lambda: HardeningLoss(torch.nn.Linear(1, 1), None, Trap2(), guessing=0.0), "must be positive"),
+    ],
+)
+def test_impossible_settings_are_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("how", ["scaler", "accumulate"])
+def test_scaled_losses_and_accelerates_accumulation(how: str) -> None:
+    """A GradScaler's factor and Accelerate's division reach both passes and the penalty alike."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, GradientState
+
+    model, base = pairs.pair("vit")
+    batch, penalty = pairs.batches(model)[0], DensityPenalty(alpha=0.01)
+    hardening = HardeningLoss(model, base, Fixed(), guessing=1e6)
+    hardening.backward(lambda: model(**batch).loss)
+    penalty.add_gradients(model)
+    expected = gradients(model)
+    model.zero_grad()
+    if how == "scaler":
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+        hardening.backward(lambda: model(**batch).loss, backward=lambda loss: scaler.scale(loss).backward())
+        penalty.add_gradients(model, grad_scale=scaler.get_scale())
+        scaler.unscale_(torch.optim.SGD(model.parameters(), lr=1.0))
+    else:
+        accelerator = Accelerator(cpu=True, gradient_accumulation_steps=2)
+        model = accelerator.prepare(model)
+        for _ in range(2):
+            with accelerator.accumulate(model):
+                hardening.backward(lambda: model(**batch).loss, backward=accelerator.backward)
+        penalty.add_gradients(model)
+        AcceleratorState._reset_state(reset_partial_state=True)
+        GradientState._reset_state()
+    for name, gradient in gradients(model).items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-6)

@@ -1,0 +1,218 @@
+"""A real Trainer: accumulated batches, precision, resuming, logs, raw checkpoints, unsafe strategies, examples."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import TrainingArguments
+
+from mergeguard_hub.checkpoint import Checkpoint
+from mergeguard_hub.errors import DivergedError, HookError
+from mergeguard_hub.hub import disable, enable
+from mergeguard_hub.protection.key import Key
+from mergeguard_hub.training import (
+    DensityPenalty,
+    HardeningLoss,
+    LastGood,
+    MergeGuardCallback,
+    ProtectedTrainer,
+    Trap2,
+    class_guessing,
+)
+from tests import tiny
+from tests.training import pairs
+
+KEY = Key(bytes(range(32)))
+ROWS = 16
+
+
+def rows(model: Any) -> list[dict[str, Tensor]]:
+    batch = pairs.batches(model, 1, ROWS)[0]
+    return [{name: tensor[i] for name, tensor in batch.items()} for i in range(ROWS)]
+
+
+def trainer(model: Any, folder: Path, *, callbacks: Any = (), **settings: Any) -> ProtectedTrainer:
+    own = {name: settings.pop(name) for name in ("hardening", "density") if name in settings}
+    arguments = {
+        "max_steps": 4,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-3,
+        "max_grad_norm": 0.0,
+        "save_steps": 2,
+        "logging_steps": 2,
+        "report_to": [],
+        "use_cpu": True,
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+        "remove_unused_columns": False,
+        **settings,
+    }
+    return ProtectedTrainer(
+        model=model,
+        args=TrainingArguments(output_dir=str(folder), **arguments),
+        train_dataset=rows(model),
+        callbacks=list(callbacks),
+        **own,
+    )
+
+
+def hardened(base: Any, **settings: Any) -> Any:
+    chosen = {"objective": Trap2(strength=0.5, weighting="one"), "guessing": class_guessing(3), **settings}
+    return partial(HardeningLoss, base=base, **chosen)
+
+
+def test_the_trainer_trains_as_a_plain_loop_does(tmp_path: Path) -> None:
+    model, base = pairs.pair("vit")
+    plain, _ = pairs.pair("vit")
+    penalty = DensityPenalty(alpha=0.01)
+    run = trainer(model, tmp_path, hardening=hardened(base), density=penalty, optim="sgd", lr_scheduler_type="constant")
+    batches = [{name: t.clone() for name, t in batch.items()} for batch in run.get_train_dataloader()]
+    run.train()
+    torch.manual_seed(run.args.seed)
+    loss = hardened(base)(plain)
+    optimizer = torch.optim.SGD(plain.parameters(), lr=1e-3)
+    order = list(trainer(plain, tmp_path / "other").get_train_dataloader())
+    for batch in order:
+        optimizer.zero_grad()
+        loss.backward(lambda batch=batch: plain(**batch).loss)  # type: ignore[misc]
+        penalty.add_gradients(plain)
+        optimizer.step()
+    assert len(batches) == len(order) == 4
+    for name, tensor in pairs.weights(plain).items():
+        torch.testing.assert_close(model.get_parameter(name).detach(), tensor, rtol=1e-4, atol=1e-5)
+    last = [entry for entry in run.state.log_history if "off_nominal_loss" in entry][-1]
+    assert {"loss", "nominal_loss", "worst_loss", "transfer"} <= last.keys()
+    assert {name: last[name] for name in loss.metrics()} == pytest.approx(loss.metrics(), rel=1e-4)
+
+
+def test_accumulation_is_a_plain_loop_with_shares(tmp_path: Path) -> None:
+    model, base = pairs.pair("vit")
+    plain, _ = pairs.pair("vit")
+    settings = {"gradient_accumulation_steps": 2, "optim": "sgd", "lr_scheduler_type": "constant", "max_steps": 2}
+    trainer(model, tmp_path, hardening=hardened(base), density=DensityPenalty(), **settings).train()
+    loss, optimizer = hardened(base)(plain), torch.optim.SGD(plain.parameters(), lr=1e-3)
+    torch.manual_seed(42)
+    order = list(trainer(plain, tmp_path / "other").get_train_dataloader())
+    for both in (order[:2], order[2:]):
+        optimizer.zero_grad()
+        for batch in both:
+            loss.backward(lambda batch=batch: plain(**batch).loss, share=0.5)  # type: ignore[misc]
+        DensityPenalty().add_gradients(plain)
+        optimizer.step()
+    for name, tensor in pairs.weights(plain).items():
+        torch.testing.assert_close(model.get_parameter(name).detach(), tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
+    """Of a Llama: the Trainer itself cannot resume models whose tensors have other names on disk, such as a ViT."""
+    base = tiny.llama()
+    make = partial(hardened, base, guessing=4.1)
+    whole, again = (enable(pairs.pair("llama")[0], key=KEY) for _ in range(2))
+    first = trainer(whole, tmp_path, hardening=make(), callbacks=[MergeGuardCallback()])
+    first.train()
+    resumed = trainer(again, tmp_path, hardening=make(), callbacks=[MergeGuardCallback()])
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert first.hardening is not None
+    assert resumed.hardening is not None
+    assert resumed.hardening.state_dict() == first.hardening.state_dict()
+    assert resumed.hardening.state_dict()["drawn"] == 4
+    for name, tensor in pairs.weights(whole).items():
+        torch.testing.assert_close(again.get_parameter(name).detach(), tensor)
+
+
+def test_raw_checkpoints_and_a_protected_end(tmp_path: Path) -> None:
+    model = enable(pairs.pair("vit")[0], key=KEY)
+    run = trainer(model, tmp_path / "run", callbacks=[MergeGuardCallback()])
+    run.train()
+    run.save_model(str(tmp_path / "final"))
+    assert not (tmp_path / "run/checkpoint-4/mergeguard.json").exists()
+    assert (tmp_path / "final/mergeguard.json").is_file()
+    plain = tiny.save(disable(model), tmp_path / "plain")
+    raw, expected = Checkpoint.open(tmp_path / "run/checkpoint-4", exclude=("*.pt", "*.pth")), Checkpoint.open(plain)
+    assert all(torch.equal(raw.tensor(name), expected.tensor(name)) for name in expected.entries)
+
+
+@pytest.mark.parametrize("strategy", ["every_save", "checkpoint", "all_checkpoints"])
+def test_strategies_that_would_publish_raw_checkpoints_are_refused_at_once(strategy: str) -> None:
+    arguments = TrainingArguments(output_dir="unused", push_to_hub=True, hub_strategy=strategy, use_cpu=True)
+    with pytest.raises(HookError, match=f"hub_strategy is '{strategy}', which uploads checkpoints"):
+        MergeGuardCallback().on_init_end(arguments, None, None)
+    safe = TrainingArguments(output_dir="unused", push_to_hub=True, hub_strategy="end", use_cpu=True)
+    assert MergeGuardCallback().on_init_end(safe, None, None) is None
+
+
+def test_a_model_that_nothing_protects_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HookError, match="is not enabled, so its final save would be raw"):
+        trainer(pairs.pair("vit")[0], tmp_path, callbacks=[MergeGuardCallback()]).train()
+
+
+def test_best_is_refused_and_a_failed_checkpoint_can_be_put_right(tmp_path: Path) -> None:
+    model = enable(pairs.pair("vit")[0], key=KEY)
+    callback = MergeGuardCallback()
+    best = {"save_strategy": "best", "eval_strategy": "steps", "metric_for_best_model": "loss"}
+    run = trainer(model, tmp_path / "run", callbacks=[callback])
+    run.control.should_save = True
+    callback.on_step_end(run.args, run.state, run.control, model=model)
+    callback.on_log(run.args, run.state, run.control, model=model)
+    assert not model.mergeguard_settings.protects
+    callback.protect_again(model)
+    assert model.mergeguard_settings.protects
+    arguments = TrainingArguments(output_dir="unused", use_cpu=True, **best)
+    with pytest.raises(HookError, match="save_strategy is 'best'"):
+        callback.on_train_begin(arguments, None, None, model=model)
+
+
+def test_mixed_precision_checkpointing_and_a_decoupled_penalty(tmp_path: Path) -> None:
+    model, base = pairs.pair("llama")
+    before = pairs.weights(model)
+    penalty = DensityPenalty(alpha=0.1, decoupled=True)
+    run = trainer(model, tmp_path, hardening=hardened(base, guessing=4.1), density=penalty, bf16=True)
+    run.train()
+    assert run.hardening is not None
+    assert run.hardening.metrics()["nominal_loss"] < 10
+    assert not pairs.same(before, pairs.weights(model))
+    assert json.loads((tmp_path / "checkpoint-4/trainer_state.json").read_text())["stateful_callbacks"]
+
+
+def test_an_infinite_loss_ends_the_training_and_leaves_good_weights(tmp_path: Path) -> None:
+    model, base = pairs.pair("vit")
+    settings = {"optim": "sgd", "learning_rate": 1e30, "lr_scheduler_type": "constant"}
+    with pytest.raises(DivergedError, match="the learning rate is too high"):
+        trainer(model, tmp_path, hardening=hardened(base), **settings).train()
+    assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+
+
+def test_the_example_runs_in_miniature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from examples import train_vit
+
+    monkeypatch.setattr(train_vit, "SURROGATES", ("scenes",))
+    steps = ["--steps", "2", "--pictures", "16", "--batch-size", "8"]
+    scores = train_vit.main(["--out", str(tmp_path), *steps])
+    assert (tmp_path / "release/mergeguard.json").is_file()
+    assert not (tmp_path / "run/checkpoint-2/mergeguard.json").exists()
+    assert scores["alone"] > 0.6
+    assert scores["merged, not protected"] > scores["base"] > 0.5
+
+
+def test_an_alpha_that_drives_the_loss_to_infinity_is_named(tmp_path: Path) -> None:
+    model, _ = pairs.pair("vit")
+    penalty = DensityPenalty(alpha=1e30)
+    settings = {"optim": "sgd", "learning_rate": 1.0, "lr_scheduler_type": "constant"}
+    before = pairs.weights(model)
+    with pytest.raises(DivergedError, match=r"the last with a finite loss\. .* or alpha 1e\+30 is too large"):
+        trainer(model, tmp_path, density=penalty, **settings).train()
+    assert pairs.same(before, pairs.weights(model))
+
+
+def test_last_good_without_a_finite_loss() -> None:
+    model = torch.nn.Linear(1, 1)
+    with pytest.raises(DivergedError, match="the loss is nan. Either"):
+        LastGood(model, cause="alpha 1").check(torch.tensor(float("nan")))
+    model.requires_grad_(False)
+    assert LastGood(model, cause="alpha 1").check(torch.tensor(1.0)) is None
