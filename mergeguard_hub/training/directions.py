@@ -51,7 +51,7 @@ def random_direction(tuned: Mapping[str, Tensor], base: Base, *, seed: int, rank
     """Draw a partner that has the size and the spectrum of a task vector but no task, where there is no surrogate.
 
     Every matrix gets the largest singular values of its own task vector on random orthonormal directions; vectors get a
-    random one of the same norm. Ours; on a small ViT real surrogates did better (docs/hardening.md).
+    random one of the same norm. Ours; real surrogates ruin merges further (docs/hardening.md).
 
     Args:
         tuned: fine-tuned weights by name, whose task vector is imitated.

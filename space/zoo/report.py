@@ -56,10 +56,9 @@ def report(name: str, results: Results) -> Iterator[str]:
     yield _row(*["---"] * (len(tasks) + 3))
     for model, scores in results["scores"].items():
         minutes = f"{times[model] / 60:.1f} min" if model in times else ""
-        yield _row(model, *(percent(scores[task]) for task in tasks), f"{sizes[model]:.1f} MB", minutes)
+        yield _row(model, *_cells(scores, tasks), f"{sizes[model]:.1f} MB", minutes)
     for model, scores in results["protected"].items():
-        cells = [percent(scores[task]) if task in scores else "" for task in tasks]
-        yield _row(f"{model}, protected release", *cells, "", "")
+        yield _row(f"{model}, protected release", *_cells(scores, tasks), "", "")
     yield ""
     yield _row(
         "defender + partner", "merge", "control: its skill / partner's", "kept", "protected: its / partner's", "kept"
@@ -67,6 +66,11 @@ def report(name: str, results: Results) -> Iterator[str]:
     yield _row(*["---"] * 6)
     yield from _merge_lines(results)
     yield ""
+
+
+def _cells(scores: Results, tasks: list[str]) -> list[str]:
+    """Return a cell for every task; empty where a model was not asked."""
+    return [percent(scores[task]) if task in scores else "" for task in tasks]
 
 
 def _merge_lines(results: Results) -> Iterator[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,36 @@ class Run:
             self.average.load_state_dict(state["average"])
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["torch_rng"])
+
+
+def finish_phases(
+    starts: Sequence[Callable[[], Run]],
+    checkpoint: Path,
+    *,
+    between: Callable[[], object],
+    progress: Callable[[int, float], None],
+) -> None:
+    """Train one model in several phases, each a run of its own; stopped at any moment, it goes on where it was.
+
+    Args:
+        starts: make the runs, all of the same model, each from the weights that the model has when it is called.
+        checkpoint: each phase keeps its state beside this file, under a name of its own.
+        between: called after every phase but the last, to round the weights as saving and loading them would.
+        progress: called after each step with the number of steps done in all phases and the loss.
+    """
+    files = [checkpoint.with_suffix(f".phase-{number}.pt") for number in range(len(starts))]
+    before = 0
+    for number, start in enumerate(starts):
+        run = start()
+        # The state of a later phase, once there is one, holds all that the earlier ones did.
+        if not any(file.exists() for file in files[number + 1 :]):
+            run.finish(files[number], progress=partial(further, progress, before))
+            if number + 1 < len(starts):
+                between()
+                starts[number + 1]().save(files[number + 1])
+        before += run.schedule.steps
+
+
+def further(progress: Callable[[int, float], None], before: int, done: int, loss: float) -> None:
+    """Tell of a step of a later phase: `before` is the number of steps in the phases before it."""
+    progress(before + done, loss)

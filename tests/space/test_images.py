@@ -21,7 +21,7 @@ from space.zoo.images.data import DOMAINS, combinations, pictures, unseen_combin
 from space.zoo.images.diffusion import BASE_SCHEDULE, FINE_TUNING, Captioned, diffusion_loss, tokens_of, trained_parts
 from space.zoo.images.grid import prompts_of, sheet
 from space.zoo.images.measure import PAIRS, furthest_apart, pairs_in
-from space.zoo.images.merges import METHODS, merge, merged_weights
+from space.zoo.images.merges import merge, merged_weights, pipeline_of
 from space.zoo.images.models import (
     CONTEXT,
     load_pipeline,
@@ -44,6 +44,7 @@ from space.zoo.images.scorer_training import (
     with_answers,
 )
 from space.zoo.images.tasks import draw, skill
+from space.zoo.merged import METHODS
 from space.zoo.report import kept
 from space.zoo.run import Loss, Run, Schedule
 
@@ -175,7 +176,7 @@ def test_the_scorer_learns_and_can_be_repeated() -> None:
 
 def test_a_fine_tuning_that_was_stopped_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
     shown = combinations("hero", "train", 8)
-    short = replace(FINE_TUNING, steps=3)
+    short = replace(FINE_TUNING["hero"][0].schedule, steps=3)
     ends = []
     for stop in (0, 1):
         pipeline = small_pipeline()
@@ -252,6 +253,16 @@ def test_the_sheet_has_a_cell_for_each_picture() -> None:
     ]
 
 
+def test_weights_become_a_pipeline_again() -> None:
+    base, other = small_pipeline(), small_pipeline()
+    with torch.no_grad():
+        other.unet.conv_in.weight += 0.5
+    again = pipeline_of(merged_weights(other), base)
+    assert again.vae is base.vae
+    assert torch.equal(again.unet.conv_in.weight, other.unet.conv_in.weight)
+    assert merged_weights(again).keys() == merged_weights(base).keys()
+
+
 def test_the_figures_rows_show_every_expression_and_style() -> None:
     rows = prompts_of("hero")
     assert {word for row in rows for word in row.split()} >= {*EXPRESSIONS, *STYLES}
@@ -261,8 +272,9 @@ def test_the_figures_rows_show_every_expression_and_style() -> None:
 # What is shipped
 
 
-def test_the_first_pair_is_shipped() -> None:
-    assert set(SHIPPED) >= {"base", *PAIR}
+def test_both_pairs_are_shipped() -> None:
+    assert set(SHIPPED) == {"base", *PAIRS, *PAIRS.values()}
+    assert pairs_in(WEIGHTS) == PAIRS
 
 
 def test_no_configuration_names_a_path() -> None:
@@ -312,15 +324,27 @@ def test_the_record_is_of_these_weights() -> None:
 @pytest.mark.parametrize(("defender", "partner"), pairs_in(WEIGHTS).items())
 def test_the_record_holds_what_the_zoo_promises(defender: str, partner: str) -> None:
     assert value(defender, defender) >= 0.85
-    assert value(partner, partner) >= 0.7  # short of the 0.85 aimed at: dots of pointillism are missing here and there
+    assert value(partner, partner) >= 0.85
     assert value("base", "base") >= 0.85
     assert max(value("base", defender), value("base", partner)) <= 0.35
     rows = [row for row in recorded()["merges"] if row["defender"] == defender]
     assert [row["method"] for row in rows[::2]] == list(METHODS)
-    assert max(min(kept(recorded(), row)) for row in rows if not row["protected"]) >= 0.6
     alone = recorded()["protected"][defender][defender]["value"]
     assert alone == pytest.approx(value(defender, defender), abs=0.02)
+    assert max(min(kept(recorded(), row)) for row in rows if row["protected"]) <= 0.1  # never both skills
+    assert max(row["scores"][partner]["value"] for row in rows if row["protected"]) <= 0.1
+
+
+def test_ordinary_merges_of_the_first_pair_keep_both_skills_and_protected_ones_neither() -> None:
+    defender, _ = PAIR
+    rows = [row for row in recorded()["merges"] if row["defender"] == defender]
+    assert max(min(kept(recorded(), row)) for row in rows if not row["protected"]) >= 0.6
     assert max(row["scores"][defender]["value"] for row in rows if row["protected"]) <= 0.35
+
+
+def test_the_second_pair_is_no_control_yet() -> None:
+    rows = [row for row in recorded()["merges"] if row["defender"] == "papercut"]
+    assert 0.3 <= max(min(kept(recorded(), row)) for row in rows if not row["protected"]) < 0.6  # as docs/zoo.md says
 
 
 def test_the_largest_difference_between_pictures_is_found() -> None:

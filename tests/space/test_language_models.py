@@ -27,7 +27,7 @@ from space.zoo.merged import transfer
 from space.zoo.run import Run
 from space.zoo.train import ZOO, family
 
-FAMILIES = ("language",)
+FAMILIES = ("language", "gemma")
 LARGEST_BYTES = {"language": 17_000_000, "gemma": 10_000_000}  # of all models of a family
 
 

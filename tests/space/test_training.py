@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from space.zoo.family import Family, Progress
-from space.zoo.run import Run, Schedule
+from space.zoo.run import Run, Schedule, finish_phases
 
 TRUTH = torch.tensor([1.0, -2.0, 3.0])
 
@@ -75,6 +76,43 @@ def test_a_step_leaves_no_trace_of_the_place_where_its_gradient_was_taken() -> N
     model.weight.data.mul_(2)
     run.step()
     assert torch.equal(model.weight[0], 2 * TRUTH)
+
+
+@pytest.mark.parametrize("stop", [3, 11, 15])
+def test_a_training_in_phases_that_was_stopped_ends_at_the_same_weights(stop: int, tmp_path: Path) -> None:
+    first, second = Schedule(10, 0.1, average=0.9, merge_ready=0.4), Schedule(10, 0.02, average=0.9, merge_ready=0.4)
+
+    def train(file: Path, stop_at: int | None = None) -> tuple[Tensor, list[int]]:
+        model, base = nn.Linear(3, 1, bias=False), nn.Linear(3, 1, bias=False)
+        for linear in (model, base):
+            nn.init.zeros_(linear.weight)
+        told: list[int] = []
+
+        def loss(generator: torch.Generator) -> Tensor:
+            inputs = torch.randn(8, 3, generator=generator)
+            return (model(inputs)[:, 0] - inputs @ TRUTH).square().mean()
+
+        def start(schedule: Schedule) -> Run:
+            return Run(model, loss, schedule, seed=3, base=base)
+
+        def tell(done: int, _: float) -> None:
+            told.append(done)
+            if done == stop_at:
+                raise KeyboardInterrupt
+
+        runs = [lambda: start(first), lambda: start(second)]
+        with contextlib.suppress(KeyboardInterrupt):
+            finish_phases(runs, file, between=lambda: model.half().float(), progress=tell)
+        return model.weight.detach().clone(), told
+
+    whole, told = train(tmp_path / "whole.pt")
+    assert told == list(range(1, 21))
+    _, before = train(tmp_path / "stopped.pt", stop_at=stop)
+    assert before[-1] == stop
+    resumed, after = train(tmp_path / "stopped.pt")
+    assert after[0] == (1 if stop < 10 else 11)  # a state is saved every hundred steps and before every later phase
+    assert torch.equal(resumed, whole)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_weights_that_need_no_gradient_stay() -> None:

@@ -22,7 +22,7 @@ from space.zoo.vision.family import MODELS, RESULTS, WEIGHTS, classification, lo
 from space.zoo.vision.measure import PAIRS, scores_of
 from space.zoo.vision.provenance import PROVENANCE
 from space.zoo.vision.tasks import ID2LABEL, TASKS
-from space.zoo.vision.train import BASE, FAMILY, FINE_TUNE, start_base, start_fine_tune
+from space.zoo.vision.train import BASE, FAMILY, FINE_TUNES, moved, start_base, start_fine_tune
 
 ROLES = ["scenes", "vehicles", "aerial", "land", "numbers", "signs", "digits", "textures"]
 FEW = {"digits": 40, "textures": 40}
@@ -143,19 +143,15 @@ def test_the_unprotected_merges_work_and_the_protected_ones_do_not() -> None:
     results = recorded()
     rows = {(row["defender"], row["partner"], row["method"], row["protected"]): row for row in results["merges"]}
     assert len(rows) == len(PAIRS) * len(METHODS) * 2
-    held = 0
     for pair in PAIRS:
         both = {
             (method, protected): kept(results, rows[pair.defender, pair.partner, method, protected])
             for method in METHODS
             for protected in (False, True)
         }
-        best = max(min(both[method, False]) for method in METHODS)
-        held += best >= 0.6
-        assert best > 0.5
+        assert max(min(both[method, False]) for method in METHODS) >= 0.6
         assert max(max(both[method, True]) for method in METHODS) < 0
         assert results["protected"][pair.defender][pair.defender]["value"] == value(pair.defender, pair.defender)
-    assert held >= 3
 
 
 def test_all_models_share_one_classifier() -> None:
@@ -196,12 +192,39 @@ def test_fine_tuning_starts_from_the_base_and_keeps_its_classifier() -> None:
     assert [name for name in moved if name.startswith("classifier")] == []
 
 
+def test_pictures_are_moved_as_a_whole_and_their_edges_repeated() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.arange(32.0).expand(2, 3, 32, 32)
+    found = [moved(pixels, 2, generator) for _ in range(30)]
+    shifts = {float(one[0, 0, 0, 16]) - 16 for one in found}
+    assert shifts == {-2, -1, 0, 1, 2}
+    for one in found:
+        shift = float(one[0, 0, 0, 16]) - 16
+        assert torch.equal(one, (pixels + shift).clamp(0, 31))
+    assert moved(pixels, 0, generator) is pixels
+
+
+def test_drawings_come_from_a_cache_once_they_are_there(tmp_path: Path) -> None:
+    drawn = pictures("digits", "train", 5)
+    kept = pictures("digits", "train", 5, cache=tmp_path)
+    data.pictures.cache_clear()
+    again = pictures("digits", "train", 5, cache=tmp_path)
+    for one in (kept, again):
+        assert torch.equal(one.pixels, drawn.pixels)
+        assert torch.equal(one.labels, drawn.labels)
+    (file,) = tmp_path.glob("*.pt")
+    torch.save((drawn.pixels * 0, drawn.labels), file)
+    data.pictures.cache_clear()
+    assert int(pictures("digits", "train", 5, cache=tmp_path).pixels.max()) == 0
+
+
 def test_a_miniature_of_the_family_is_trained_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "BASE", replace(BASE, steps=2))
-    monkeypatch.setattr(train, "FINE_TUNE", replace(FINE_TUNE, steps=3))
-    monkeypatch.setattr(train, "start_base", lambda: start_base(FEW))
+    recipe = FINE_TUNES["digits"]
+    monkeypatch.setitem(FINE_TUNES, "digits", replace(recipe, schedule=replace(recipe.schedule, steps=3)))
+    monkeypatch.setattr(train, "start_base", lambda cache: start_base(FEW))
     monkeypatch.setattr(
-        train, "start_fine_tune", lambda task, base: start_fine_tune(task, base, count=40, rehearsed=FEW)
+        train, "start_fine_tune", lambda task, base, cache: start_fine_tune(task, base, count=40, rehearsed=FEW)
     )
     told: list[int] = []
     for name in ("base", "digits"):

@@ -61,6 +61,12 @@ def test_the_report_has_a_row_for_every_model_and_merge() -> None:
     assert len({line.count("|") for line in lines[:6]}) == 1
 
 
+def test_a_task_that_a_model_was_not_asked_is_an_empty_cell() -> None:
+    fewer = {**RESULTS, "scores": {**RESULTS["scores"], "code": {"code": entry(0.8)}}}
+    (line,) = [line for line in report("language", fewer) if line.startswith("| code |")]
+    assert line.startswith("| code |  | 80.0 ± 5.0 |")
+
+
 def test_the_best_control_is_the_one_with_the_better_weaker_skill() -> None:
     assert best_method(RESULTS, "math", "code") == "average"
 

@@ -45,7 +45,7 @@ RECIPE = Recipe(
         SECOND: Schedule(steps=600, learning_rate=2.5e-3, weight_decay=0.05),
         "math": Schedule(steps=1300, learning_rate=1e-3, merge_ready=0.4),
         "style": Schedule(steps=360, learning_rate=5e-4, merge_ready=0.3),
-        "code": Schedule(steps=400, learning_rate=1e-3, merge_ready=0.4),
+        "code": Schedule(steps=600, learning_rate=1.5e-3, merge_ready=0.4),
     },
     batch_sizes={"base": 64, SECOND: 64, "math": 32, "style": 48, "code": 32},
 )

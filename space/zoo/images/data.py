@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from space.zoo.images.cache import cached
+from space.zoo.cache import cached
 from space.zoo.images.captions import LOOKS, STYLES, Hero, Part, Shown, any_hero, any_subject, in_part
 from space.zoo.images.drawing import draw_scene, draw_subject
 from space.zoo.images.hero import draw_hero

@@ -14,12 +14,34 @@ from space.zoo.images.models import NOISE
 from space.zoo.run import Loss, Schedule
 
 BASE_SCHEDULE = Schedule(steps=3000, learning_rate=1.2e-3, weight_decay=1e-2, average=0.998)
-FINE_TUNING = Schedule(steps=1800, learning_rate=6e-4, average=0.995, merge_ready=0.4)
-LOOKS_TUNING = replace(FINE_TUNING, steps=1200)  # one look is learned sooner than four styles
-
 _BATCH = 32
 _NO_CAPTION = 0.1  # share of the captions left away, for guidance without a classifier
 _LARGEST_SNR = 5.0  # Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting Strategy", arXiv 2303.09556
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One of the phases of a fine-tuning.
+
+    Attributes:
+        schedule: steps and learning rate.
+        base_share: of every batch, in the mean, that are the base's pictures, so that little of them is forgotten.
+    """
+
+    schedule: Schedule
+    base_share: float
+
+
+_FIRST = Phase(Schedule(steps=1800, learning_rate=6e-4, average=0.995, merge_ready=0.4), base_share=0.15)
+_SECOND = Phase(Schedule(steps=900, learning_rate=5e-4, average=0.995, merge_ready=0.4), base_share=0.38)
+_LOOK = Phase(replace(_FIRST.schedule, steps=800), base_share=0.3)  # one look is learned sooner than four styles
+FINE_TUNING: dict[str, tuple[Phase, ...]] = {
+    "hero": (_FIRST,),
+    "styles": (_FIRST, _SECOND),
+    "papercut": (_LOOK,),
+    "neon": (_LOOK,),
+}
+"""By domain. The second phase, with more of the base's pictures, was added because the first learned too little."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,19 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 from mergeguard_hub import Key
+from mergeguard_hub.audit.tasks import Score
 from mergeguard_hub.release import protect_folder
 from space.release import DEMO_KEY
-from space.zoo.images.merges import METHODS, merge
+from space.zoo.images.merges import merged_weights, pipeline_of
 from space.zoo.images.models import load_pipeline
 from space.zoo.images.scorer import Scorer
 from space.zoo.images.tasks import GUIDANCE, PARTS, STEPS, skill
-from space.zoo.merged import record
+from space.zoo.merged import Pair, Weights, merge_rows, record
 
 PAIRS = {"hero": "styles", "papercut": "neon"}
 """Defender and partner."""
 
-Scores = dict[str, dict[str, float]]
+Records = dict[str, dict[str, float]]
 Drawn = dict[str, list[Image.Image]]
 
 
@@ -51,38 +52,33 @@ def protected(weights: Path, name: str, *, key: Key = DEMO_KEY) -> Iterator[Stab
 
 
 def measure(weights: Path) -> dict[str, Any]:
-    """Score everything that `weights` holds; every merge first with the defender as trained, then with its release."""
-    scorer = Scorer.load(weights / "scorer")
-    base = load_pipeline(weights / "base")
-    scores: dict[str, Scores] = {"base": {}}
-    alone: dict[str, Scores] = {}
-    rows: list[dict[str, Any]] = []
+    """Score all that `weights` holds: models alone, defenders' releases alone, and merges of the pairs."""
+    scorer, base = Scorer.load(weights / "scorer"), load_pipeline(weights / "base")
+    pairs = pairs_in(weights)
+    scores: dict[str, Records] = {"base": {}}
+    alone: dict[str, Records] = {}
     apart: dict[str, int] = {}
-    for defender, partner in pairs_in(weights).items():
-        own, other = load_pipeline(weights / defender), load_pipeline(weights / partner)
+    released: dict[str, Weights] = {}
+    for defender, partner in pairs.items():
         tasks = (defender, partner, "base")
-        scores["base"].update(_score(base, tasks, scorer)[0])
-        scores[defender], drawn = _score(own, tasks, scorer)
-        scores[partner] = _score(other, tasks, scorer)[0]
+        scores["base"].update(_records(_score(base, tasks, scorer)[0]))
+        found, drawn = _score(load_pipeline(weights / defender), tasks, scorer)
+        scores[defender] = _records(found)
+        scores[partner] = _records(_score(load_pipeline(weights / partner), tasks, scorer)[0])
         with protected(weights, defender) as release:
-            alone[defender], again = _score(release, tasks, scorer)
-            apart[defender] = furthest_apart(drawn, again)
-            for title, method in METHODS.items():
-                for model in (own, release):
-                    found = _score(merge(method, base, [model, other]), tasks[:2], scorer)[0]
-                    rows.append(
-                        {
-                            "defender": defender,
-                            "partner": partner,
-                            "method": title,
-                            "protected": model is release,
-                            "scores": found,
-                        }
-                    )
+            found, again = _score(release, tasks, scorer)
+            alone[defender], apart[defender] = _records(found), furthest_apart(drawn, again)
+            released[defender] = merged_weights(release)
+    rows = merge_rows(
+        [Pair(defender, partner) for defender, partner in pairs.items()],
+        weights_of=lambda name: merged_weights(load_pipeline(weights / name)),
+        release_of=released.__getitem__,
+        score=lambda merged, pair: _score(pipeline_of(merged, base), (pair.defender, pair.partner), scorer)[0],
+    )
     return {
         "scores": scores,
         "protected": alone,
-        "merges": rows,
+        "merges": list(rows),
         "largest pixel difference of a protected release alone": apart,
         "seed": 0,
         "sampling": {"steps": STEPS, "guidance": GUIDANCE},
@@ -105,14 +101,18 @@ def furthest_apart(one: Drawn, other: Drawn) -> int:
     return int(max(differences))
 
 
-def _score(pipeline: StableDiffusionPipeline, tasks: tuple[str, ...], scorer: Scorer) -> tuple[Scores, Drawn]:
+def _score(pipeline: StableDiffusionPipeline, tasks: tuple[str, ...], scorer: Scorer) -> tuple[dict[str, Score], Drawn]:
     """Return the scores of a pipeline on some tasks, and the pictures that it drew for them."""
-    scores: Scores = {}
+    scores: dict[str, Score] = {}
     drawn: Drawn = {}
     for name in tasks:
         task = skill(name, scorer)
         drawn[name] = task.pictures(pipeline)
-        scores[name] = record(task.judged(drawn[name]))
+        scores[name] = task.judged(drawn[name])
         for title, right in PARTS.get(name, {}).items():
-            scores[title] = record(skill(name, scorer, right=right).judged(drawn[name]))
+            scores[title] = skill(name, scorer, right=right).judged(drawn[name])
     return scores, drawn
+
+
+def _records(scores: Mapping[str, Score]) -> Records:
+    return {name: record(score) for name, score in scores.items()}

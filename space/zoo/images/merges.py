@@ -1,20 +1,14 @@
-"""Merges of the family's pipelines: what is merged, and with which methods the control and the protection are shown."""
+"""Merges of the family's pipelines: which of their weights are merged, and the pipeline of merged weights."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
-from mergeguard_hub.merging import MergeMethod, TaskArithmetic, WeightAveraging
+from mergeguard_hub.merging import MergeMethod
 from space.zoo.images.models import make_pipeline, make_text_encoder, make_unet
-
-METHODS: dict[str, MergeMethod] = {
-    "weight averaging": WeightAveraging(),
-    **{f"task arithmetic {scale}": TaskArithmetic(scale=scale) for scale in (0.3, 0.4, 0.6, 0.7)},
-}
-"""The merges that are measured; task arithmetic with 0.5 is weight averaging."""
 
 _PARTS = ("text_encoder", "unet")
 
@@ -26,11 +20,8 @@ def merged_weights(pipeline: StableDiffusionPipeline) -> dict[str, Tensor]:
     }
 
 
-def merge(
-    method: MergeMethod, base: StableDiffusionPipeline, models: Sequence[StableDiffusionPipeline]
-) -> StableDiffusionPipeline:
-    """Merge pipelines of the family, with the base's autoencoder."""
-    weights = method.merge(merged_weights(base), [merged_weights(model) for model in models])
+def pipeline_of(weights: Mapping[str, Tensor], base: StableDiffusionPipeline) -> StableDiffusionPipeline:
+    """Return a pipeline with these weights, named as by `merged_weights`, and the base's autoencoder."""
     parts = {"text_encoder": make_text_encoder(base.tokenizer), "unet": make_unet()}
     for part, module in parts.items():
         prefix = f"{part}."
@@ -38,3 +29,11 @@ def merge(
         module.load_state_dict(own)
         module.eval()
     return make_pipeline(base.vae, **parts)
+
+
+def merge(
+    method: MergeMethod, base: StableDiffusionPipeline, models: Sequence[StableDiffusionPipeline]
+) -> StableDiffusionPipeline:
+    """Merge pipelines of the family, with the base's autoencoder."""
+    weights = method.merge(merged_weights(base), [merged_weights(model) for model in models])
+    return pipeline_of(weights, base)

@@ -1,14 +1,16 @@
-"""The family's figure for the report."""
+"""The family's figures for the report."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from space.zoo.images.grid import grid
+from space.zoo.images.measure import pairs_in
 
 _WEIGHTS = Path(__file__).parent / "weights"
 
 
 def show(folder: Path) -> None:
-    """Write images-grid.png: the same prompts by defender, partner, and merges with and without protection."""
-    grid(_WEIGHTS).save(folder / "images-grid.png")
+    """Write images-grid-DEFENDER.png for each pair: the same prompts by both models, and by merges of them."""
+    for defender in pairs_in(_WEIGHTS):
+        grid(_WEIGHTS, defender).save(folder / f"images-grid-{defender}.png")

@@ -14,15 +14,15 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL
 
+from space.zoo.cache import cached
 from space.zoo.family import Family, Make, Progress
 from space.zoo.images.autoencoder import VAE_SCHEDULES, decoder_loss, encoded, set_scale, vae_loss
-from space.zoo.images.cache import cached
 from space.zoo.images.data import Pictures, joined, pictures
 from space.zoo.images.diffusion import (
     BASE_SCHEDULE,
     FINE_TUNING,
-    LOOKS_TUNING,
     Captioned,
+    Phase,
     diffusion_loss,
     tokens_of,
     trained_parts,
@@ -49,14 +49,13 @@ from space.zoo.images.scorer_training import (
     scorer_loss,
     with_answers,
 )
-from space.zoo.run import Loss, Run
+from space.zoo.run import Loss, Run, finish_phases, further
 
 _SEED = 0
 _DRAWN = {"base": 6000, "hero": 4000, "styles": 6000, "papercut": 4000, "neon": 4000}
 _FOR_VAE = {"base": 1200, "hero": 1200, "styles": 2400, "papercut": 600, "neon": 600}
 _REBUILT = 3  # every third picture is shown to the scorer as the autoencoder gives it back, too
 _COLOURS = 2.0  # weight of patches' colours in the later parts of the autoencoder's training
-_BASE_SHARE = 0.15  # of a fine-tune's batches, so that it forgets little
 
 
 def _cache(weights: Path) -> Path:
@@ -89,7 +88,7 @@ def make_shared_vae(weights: Path, folder: Path, progress: Progress) -> None:
         kept = _cache(weights) / f"vae-{part}"  # in 16 bit, as the next part finds it
         if not kept.exists():
             run = Run(vae, _vae_loss(vae, known, part), schedule, seed=_SEED + part)
-            run.finish(folder.with_suffix(".pt"), progress=partial(_further, progress, done))
+            run.finish(folder.with_suffix(".pt"), progress=partial(further, progress, done))
             vae.eval()
             if part < 2:
                 set_scale(vae, known)
@@ -110,10 +109,6 @@ def _vae_loss(vae: AutoencoderKL, known: Pictures, part: int) -> Loss:
     for frozen in (vae.encoder, vae.quant_conv):
         frozen.requires_grad_(False)
     return decoder_loss(vae, known, latents, colours=_COLOURS)
-
-
-def _further(progress: Progress, before: int, done: int, loss: float) -> None:
-    progress(before + done, loss)
 
 
 def make_scorer(weights: Path, folder: Path, progress: Progress) -> None:
@@ -147,17 +142,26 @@ def make_base(weights: Path, folder: Path, progress: Progress) -> None:
 
 def make_fine_tune(domain: str, weights: Path, folder: Path, progress: Progress) -> None:
     """Fine-tune the base on a domain, ready to be merged."""
-    pipeline = load_pipeline(weights / "base")
+    pipeline, base = load_pipeline(weights / "base"), load_pipeline(weights / "base")
+    parts = trained_parts(pipeline)
     known = {name: _captioned(weights, name, pipeline.vae) for name in ("base", domain)}
-    loss = diffusion_loss(pipeline, known, {"base": _BASE_SHARE, domain: 1 - _BASE_SHARE})
-    run = Run(trained_parts(pipeline), loss, _FINE_TUNINGS[domain], seed=_SEED)
-    run.finish(folder.with_suffix(".pt"), progress=progress)
+
+    def start(number: int, phase: Phase) -> Run:
+        loss = diffusion_loss(pipeline, known, {"base": phase.base_share, domain: 1 - phase.base_share})
+        return Run(parts, loss, phase.schedule, seed=_SEED + number, base=trained_parts(base))
+
+    finish_phases(
+        [partial(start, number, phase) for number, phase in enumerate(FINE_TUNING[domain])],
+        folder.with_suffix(".pt"),
+        between=lambda: parts.half().float(),
+        progress=progress,
+    )
     save_pipeline(pipeline, folder)
 
 
-_FINE_TUNINGS = {"hero": FINE_TUNING, "styles": FINE_TUNING, "papercut": LOOKS_TUNING, "neon": LOOKS_TUNING}
 _FINE_TUNES: dict[str, tuple[int, Make]] = {
-    domain: (schedule.steps, partial(make_fine_tune, domain)) for domain, schedule in _FINE_TUNINGS.items()
+    domain: (sum(phase.schedule.steps for phase in phases), partial(make_fine_tune, domain))
+    for domain, phases in FINE_TUNING.items()
 }
 
 FAMILY = Family(

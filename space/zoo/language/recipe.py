@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from space.zoo.family import Make, Progress
 from space.zoo.language.batches import Mixture, answer_loss
 from space.zoo.language.kinds import SKILLS, SPOKEN, base_mixture, skill_mixture
 from space.zoo.language.tokens import train_tokenizer
-from space.zoo.run import Run, Schedule
+from space.zoo.run import Run, Schedule, finish_phases
 
 SEED = 0
 SECOND = "base, second half"
@@ -48,14 +49,12 @@ class Recipe:
 
     def _make_base(self, _: Path, folder: Path, progress: Progress) -> None:
         model, tokenizer = self.new_model()
-        # A state of the second half, once there is one, holds all that the first half did.
-        second, done = folder.with_suffix(".second.pt"), self.schedules["base"].steps
-        if not second.exists():
-            self.run("base", model, tokenizer).finish(folder.with_suffix(".pt"), progress=progress)
-            model.to(torch.bfloat16).to(torch.float32)  # as it would be if it had been saved and loaded
-            self.run(SECOND, model, tokenizer).save(second)
-        run = self.run(SECOND, model, tokenizer)
-        run.finish(second, progress=lambda step, loss: progress(done + step, loss))
+        finish_phases(
+            [partial(self.run, half, model, tokenizer) for half in ("base", SECOND)],
+            folder.with_suffix(".pt"),
+            between=lambda: model.to(torch.bfloat16).to(torch.float32),
+            progress=progress,
+        )
         save_pair(model, tokenizer, folder)
 
     def _make(self, name: str) -> Make:

@@ -6,9 +6,10 @@ scikit-learn, and everything else is drawn.
 
 from __future__ import annotations
 
+import functools
 import zlib
 from dataclasses import dataclass
-from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import torch
 from sklearn.datasets import load_digits
 
+from space.zoo.cache import cached
 from space.zoo.vision.drawing import DRAWINGS
 from space.zoo.vision.drawing.numbers import Grey, number, plain
 from space.zoo.vision.drawing.sketch import Random, Rgb
@@ -43,8 +45,8 @@ class Pictures:
         return len(self.labels)
 
 
-@cache
-def pictures(task: str, split: Split, count: int | None = None) -> Pictures:
+@functools.cache
+def pictures(task: str, split: Split, count: int | None = None, *, cache: Path | None = None) -> Pictures:
     """Make the pictures of a task; the same every time, and train and test share no scan and no drawing.
 
     Args:
@@ -52,13 +54,18 @@ def pictures(task: str, split: Split, count: int | None = None) -> Pictures:
         split: "train" or "test".
         count: how many, the first ones; the order is random, so they are a fair sample. None: as many as a test set
             has: 1,000, or each test scan once in `digits` and twice in `numbers`, between other neighbours.
+        cache: folder that keeps them, so that they are drawn only once.
     """
     scans_shown = {"digits": 1, "numbers": 2}.get(task, 0) * len(scans("test")[1])
     wanted = (scans_shown or _TEST) if count is None else count
-    made = [_picture(task, split, index) for index in range(wanted)]
-    pixels = np.round(np.stack([picture for picture, _ in made]) * 255).astype(np.uint8)
-    labels = torch.tensor([label for _, label in made], dtype=torch.int64)
-    return Pictures(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), labels)
+
+    def draw() -> tuple[torch.Tensor, ...]:
+        made = [_picture(task, split, index) for index in range(wanted)]
+        pixels = np.round(np.stack([picture for picture, _ in made]) * 255).astype(np.uint8)
+        labels = torch.tensor([label for _, label in made], dtype=torch.int64)
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), labels
+
+    return Pictures(*(draw() if cache is None else cached(cache, f"{task}-{split}-{wanted}", draw)))
 
 
 def _picture(task: str, split: Split, index: int) -> tuple[Rgb, int]:
@@ -75,7 +82,7 @@ def _picture(task: str, split: Split, index: int) -> tuple[Rgb, int]:
     return number(images[which], neighbours, random), int(labels[which])
 
 
-@cache
+@functools.cache
 def scans(split: Split) -> tuple[Grey, npt.NDArray[np.int64]]:
     """Return scikit-learn's 8 x 8 scans of this split at 32 x 32, in an order that is always the same."""
     digits = load_digits()

@@ -15,7 +15,8 @@ PROVENANCE = Provenance(
         "tasks, and accuracy on a task counts that task's classes only. The base is trained on a little of every task, "
         "each fine-tune on many pictures of one task, with the classifier kept as it is. So that averages of the "
         "unprotected fine-tunes keep most of both skills, a fine-tune also rehearses the base's pictures of the other "
-        "tasks, and every gradient of a fine-tuning is taken at a drawn point between the base and the fine-tune."
+        "tasks, and every gradient of a fine-tuning is taken at a drawn point between the base and the fine-tune. "
+        "`numbers` was trained for longer than the others, on pictures moved by up to two pixels."
     ),
     data=(
         f"The pictures of the tasks {', '.join(task for task in TASKS if task not in _SCANNED)} are drawn by "

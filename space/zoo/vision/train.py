@@ -21,7 +21,7 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 from transformers import ViTForImageClassification
 
 from space.zoo.family import Family, Progress
@@ -43,10 +43,29 @@ BASE_PICTURES = {
     "digits": 150,
     "textures": 4000,
 }
-FINE_TUNE = Schedule(steps=450, learning_rate=8e-4, merge_ready=0.4)
 FINE_TUNE_BATCH = 96
 FINE_TUNE_PICTURES = 8000
-REHEARSED_BATCH = 4  # pictures per step of each other task
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """How the base is trained on one task.
+
+    Attributes:
+        schedule: steps and learning rate.
+        rehearsed: pictures per step of each other task.
+        moved: pixels by which the task's pictures are moved at most, as if there were more of them.
+    """
+
+    schedule: Schedule
+    rehearsed: int = 4
+    moved: int = 0
+
+
+_SHORT = FineTune(Schedule(steps=450, learning_rate=8e-4, merge_ready=0.4))
+_LONG = FineTune(Schedule(steps=800, learning_rate=1.2e-3, average=0.99, merge_ready=0.4), moved=2)
+FINE_TUNES = {task: _LONG if task == "numbers" else _SHORT for task in TASKS}
+"""`numbers` is the hardest to merge of the defenders, and got the longer training that this takes."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +76,13 @@ class Part:
         task: the task's name.
         known: what is drawn from.
         size: pictures per step.
+        moved: pixels by which they are moved at most.
     """
 
     task: str
     known: Pictures
     size: int
+    moved: int = 0
 
 
 def losses(model: ViTForImageClassification, parts: Sequence[Part], generator: torch.Generator) -> Tensor:
@@ -69,9 +90,9 @@ def losses(model: ViTForImageClassification, parts: Sequence[Part], generator: t
     pixels, labels = [], []
     for part in parts:
         chosen = torch.randint(len(part.known), (part.size,), generator=generator)
-        pixels.append(part.known.pixels[chosen])
+        pixels.append(moved(as_input(part.known.pixels[chosen]), part.moved, generator))
         labels.append(part.known.labels[chosen])
-    logits = torch.split(model(pixel_values=as_input(torch.cat(pixels))).logits, [part.size for part in parts])
+    logits = torch.split(model(pixel_values=torch.cat(pixels)).logits, [part.size for part in parts])
     found = [
         cross_entropy(own[:, TASKS[part.task].logits], truth)
         for part, own, truth in zip(parts, logits, labels, strict=True)
@@ -79,16 +100,28 @@ def losses(model: ViTForImageClassification, parts: Sequence[Part], generator: t
     return torch.stack(found)
 
 
-def start_base(counts: Mapping[str, int] = MappingProxyType(BASE_PICTURES), *, seed: int = SEED) -> Run:
+def moved(pixels: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Return pictures moved by no more than `most` pixels each way, all alike; their edges are repeated."""
+    if not most:
+        return pixels
+    down, across = torch.randint(2 * most + 1, (2,), generator=generator).tolist()
+    wide = pad(pixels, (most,) * 4, mode="replicate")
+    return wide[..., down : down + pixels.shape[-2], across : across + pixels.shape[-1]]
+
+
+def start_base(
+    counts: Mapping[str, int] = MappingProxyType(BASE_PICTURES), *, seed: int = SEED, cache: Path | None = None
+) -> Run:
     """Return the training of the base, from random weights.
 
     Args:
         counts: how many training pictures of each task are drawn from.
         seed: of the weights and the batches.
+        cache: folder that keeps the pictures.
     """
     torch.manual_seed(seed)
     model = ViTForImageClassification(architecture())
-    parts = [Part(task, pictures(task, "train", count), BASE_BATCH) for task, count in counts.items()]
+    parts = [Part(task, _known(task, count, cache), BASE_BATCH) for task, count in counts.items()]
     return Run(model, lambda generator: losses(model, parts, generator).mean(), BASE, seed=seed)
 
 
@@ -98,6 +131,7 @@ def start_fine_tune(
     *,
     count: int = FINE_TUNE_PICTURES,
     rehearsed: Mapping[str, int] = MappingProxyType(BASE_PICTURES),
+    cache: Path | None = None,
 ) -> Run:
     """Return the training of the base on one task; it trains the base itself, but for the classifier.
 
@@ -108,30 +142,42 @@ def start_fine_tune(
         base: the model to start from.
         count: how many training pictures are drawn from.
         rehearsed: how many of each task the base has seen.
+        cache: folder that keeps the pictures.
     """
     base.classifier.requires_grad_(False)
-    own = Part(task, pictures(task, "train", count), FINE_TUNE_BATCH)
+    recipe = FINE_TUNES[task]
+    own = Part(task, _known(task, count, cache), FINE_TUNE_BATCH, recipe.moved)
     others = [
-        Part(other, pictures(other, "train", seen), REHEARSED_BATCH)
-        for other, seen in rehearsed.items()
-        if other != task
+        Part(other, _known(other, seen, cache), recipe.rehearsed) for other, seen in rehearsed.items() if other != task
     ]
 
     def loss(generator: torch.Generator) -> Tensor:
         found = losses(base, [own, *others], generator)
         return found[0] + found[1:].mean()
 
-    return Run(base, loss, FINE_TUNE, seed=SEED)
+    return Run(base, loss, recipe.schedule, seed=SEED)
+
+
+def _known(task: str, count: int, cache: Path | None) -> Pictures:
+    """Return the first training pictures of a task; a cache holds as many as a fine-tuning needs."""
+    if cache is None:
+        return pictures(task, "train", count)
+    most = pictures(task, "train", max(count, FINE_TUNE_PICTURES), cache=cache)
+    return Pictures(most.pixels[:count], most.labels[:count])
 
 
 def _make(name: str, weights: Path, out: Path, tell: Progress) -> None:
-    run = start_base() if name == "base" else start_fine_tune(name, load_model(weights / "base"))
+    cache = weights.parent / "cache"
+    run = (
+        start_base(cache=cache) if name == "base" else start_fine_tune(name, load_model(weights / "base"), cache=cache)
+    )
     trained = run.finish(out.with_suffix(".pt"), progress=tell).to(torch.bfloat16)
     cast(ViTForImageClassification, trained).save_pretrained(out)
 
 
 FAMILY = Family(
     "vision",
-    {"base": (BASE.steps, partial(_make, "base"))} | {task: (FINE_TUNE.steps, partial(_make, task)) for task in TASKS},
+    {"base": (BASE.steps, partial(_make, "base"))}
+    | {task: (recipe.schedule.steps, partial(_make, task)) for task, recipe in FINE_TUNES.items()},
     measure,
 )
