@@ -1,22 +1,26 @@
-"""Audit one protected model of each family of the zoo: `python -m benchmarks.audit [vision|language|images]...`.
+"""Audit one protected model of each family of the zoo: `python -m benchmarks.audit [CASE]...`.
 
-Protects the defender with the preset `exact`, audits the release with two partners, and writes docs/audit/FAMILY.json,
-its plots, and benchmarks/results/audit-FAMILY.md. What was measured is kept in build/audit/FAMILY, so that a run that
-was stopped goes on; remove it to measure anew.
+Protects the defender with the preset `exact`, audits the release, and writes docs/audit/CASE.json, its plots, and
+benchmarks/results/audit-CASE.md. What was measured is kept in build/audit/CASE, so that a run that was stopped goes on;
+remove it to measure anew. The case mergekit needs mergekit's environment, see `make mergekit`.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mergeguard_hub import protect_folder
+from mergeguard_hub.attacks import Alignment
 from mergeguard_hub.audit import AuditReport, audit
 from mergeguard_hub.audit.plots import write_plots
 from mergeguard_hub.audit.table import markdown
+from mergeguard_hub.merging.engines import MergekitMerge
 from space.release import DEMO_KEY
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,32 +34,50 @@ class Case:
     """A defender, its partners, and on how much they are measured; as much as keeps a grid under twenty minutes.
 
     Attributes:
+        family: of the zoo.
         defender: whose release is audited.
         partners: with whom it is merged.
         limit: items of each task for a cell of the grid; the headline's merges are scored on all.
         screen: items by which searches choose.
+        tried: methods, attacks on the merge and attacks on the release, where they are not the default ones.
     """
 
+    family: str
     defender: str
     partners: tuple[str, ...]
     limit: int
     screen: int
+    tried: Mapping[str, Any] = field(default_factory=dict)
 
 
+TOOL = {
+    "linear": MergekitMerge("linear", weight=0.5, with_base=False),
+    "task_arithmetic": MergekitMerge("task_arithmetic", {"lambda": 0.6}, 1.0),
+    "ties": MergekitMerge("ties", {"density": 0.5}, 0.5),
+    "dare_ties": MergekitMerge("dare_ties", {"density": 0.5}, 0.5),
+    "breadcrumbs": MergekitMerge("breadcrumbs", {"density": 0.9, "gamma": 0.01}, 0.5),
+    "della": MergekitMerge("della", {"density": 0.5}, 0.5),
+    "sce": MergekitMerge("sce", {"select_topk": 0.1}),
+    "karcher": MergekitMerge("karcher", with_base=False),
+}
 CASES = {
-    "vision": Case("scenes", ("aerial", "digits"), 200, 60),
-    "language": Case("math", ("code", "style"), 50, 12),
-    "images": Case("hero", ("styles",), 16, 6),
+    "vision": Case("vision", "scenes", ("aerial", "digits"), 200, 60),
+    "language": Case("language", "math", ("code", "style"), 50, 12),
+    "images": Case("images", "hero", ("styles",), 16, 6),
+    "mergekit": Case(
+        *("vision", "scenes", ("aerial",), 200, 60),
+        {"methods": TOOL, "merge_attacks": {}, "attacks": {"alignment": Alignment()}, "recover": False},
+    ),
 }
 
 
 @click.command()
-@click.argument("families", nargs=-1, type=click.Choice(list(CASES)), metavar="[FAMILY]...")
-@click.option("--budget", type=float, help="Seconds for each family; a second run goes on from there.")
+@click.argument("cases", nargs=-1, type=click.Choice(list(CASES)), metavar="[CASE]...")
+@click.option("--budget", type=float, help="Seconds for each case; a second run goes on from there.")
 @click.option("--work", type=click.Path(file_okay=False, path_type=Path), default=ROOT / "build" / "audit")
-def main(families: tuple[str, ...], budget: float | None, work: Path) -> None:
-    """Audit the FAMILIES named, or all."""
-    for name in families or CASES:
+def main(cases: tuple[str, ...], budget: float | None, work: Path) -> None:
+    """Carry out the CASES named, or all."""
+    for name in cases or CASES:
         report = audit_family(name, work / name, budget)
         RESULTS.joinpath(f"audit-{name}.md").write_text(text(name, report), encoding="utf-8")
         report.write(PICTURES / f"{name}.json")
@@ -64,8 +86,9 @@ def main(families: tuple[str, ...], budget: float | None, work: Path) -> None:
 
 
 def audit_family(name: str, work: Path, budget_s: float | None) -> AuditReport:
-    """Protect a family's defender and audit the release."""
-    case, weights = CASES[name], ZOO / name / "weights"
+    """Protect a case's defender and audit the release."""
+    case = CASES[name]
+    weights = ZOO / case.family / "weights"
     release = work / "release"
     if not release.exists():
         protect_folder(weights / case.defender, release, key=DEMO_KEY, base=weights / "base")
@@ -79,12 +102,13 @@ def audit_family(name: str, work: Path, budget_s: float | None) -> AuditReport:
         original=weights / case.defender,
         base=weights / "base",
         partners=[weights / partner for partner in case.partners],
-        tasks=[f"space.zoo.tasks:{name}_{model}" for model in (case.defender, *case.partners)],
+        tasks=[f"space.zoo.tasks:{case.family}_{model}" for model in (case.defender, *case.partners)],
         work=work / "work",
         limit=case.limit,
         screen=case.screen,
         budget_s=budget_s,
         progress=tell,
+        **case.tried,
     )
 
 
@@ -93,7 +117,7 @@ def text(name: str, report: AuditReport) -> str:
     case, content = CASES[name], report.content
     cells = len(content["cells"])
     facts = (
-        f"*{case.defender}* of the {name} family, protected with `exact`: {cells} cells in "
+        f"*{case.defender}* of the {case.family} family, protected with `exact`: {cells} cells in "
         f"{content['processor_s'] / 60:.0f} minutes of processor time; {case.limit} "
         f"items per task in the grid, {case.screen} for searches, all items for the headline."
     )

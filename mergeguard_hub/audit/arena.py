@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from mergeguard_hub.attacks import Attack, MergeAttack
 from mergeguard_hub.audit.model_folder import ModelFolder, tuned_components
 from mergeguard_hub.audit.task_source import find_task
 from mergeguard_hub.audit.tasks import Task
 from mergeguard_hub.errors import AuditError
-from mergeguard_hub.merging import MergeMethod
+
+
+class Merging(Protocol):
+    """A merge method of ours, or anything that merges tensors: somebody else's tool."""
+
+    @property
+    def title(self) -> str:
+        """Return its name for readers."""
+        ...
+
+    @property
+    def paper(self) -> str:
+        """Return where it was published."""
+        ...
+
+    def merge(self, base: Mapping[str, Tensor], models: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Return merged tensors, see `MergeMethod.merge`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +45,7 @@ class Arena:
         base: folder of the public base model.
         partners: folders of the free-rider's own fine-tunes.
         tasks: the defender's skill, then each partner's; see `find_task`.
-        methods: merge methods, by the name that they get in the report.
+        methods: ways to merge, by the name that they get in the report.
         merge_attacks: attacks on the merge itself, by name.
         attacks: attacks that clean the release first, by name.
         limit: items of each task that a merge is scored on; None: all.
@@ -41,7 +60,7 @@ class Arena:
     base: Path
     partners: tuple[Path, ...]
     tasks: tuple[str | Task[Any], ...]
-    methods: Mapping[str, MergeMethod]
+    methods: Mapping[str, Merging]
     merge_attacks: Mapping[str, MergeAttack]
     attacks: Mapping[str, Attack]
     limit: int | None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mergeguard_hub.attacks import Attack, MergeAttack
-from mergeguard_hub.audit.arena import Arena
+from mergeguard_hub.audit.arena import Arena, Merging
 from mergeguard_hub.audit.cell import Cell
 from mergeguard_hub.audit.defaults import ATTACKS_TRIED, MERGE_ATTACKS_TRIED, METHODS_TRIED, PATH, WITHOUT
 from mergeguard_hub.audit.record import AuditReport, signature
@@ -17,7 +17,6 @@ from mergeguard_hub.audit.run import Progress, Run, workers_pool
 from mergeguard_hub.audit.scoring import write_whole
 from mergeguard_hub.audit.tasks import Task
 from mergeguard_hub.errors import AuditError
-from mergeguard_hub.merging import MergeMethod
 
 _WITH_PATH = ("", "alignment")  # the merge path is shown, and its middle is in every other cell
 LIMIT, SCREEN = 100, 24  # items per task, our choice: standard errors of 0.05 and 0.1 at most
@@ -31,7 +30,7 @@ def audit(
     partners: Sequence[str | Path],
     tasks: Sequence[str | Task[Any]],
     work: str | Path,
-    methods: Mapping[str, MergeMethod] = METHODS_TRIED,
+    methods: Mapping[str, Merging] = METHODS_TRIED,
     merge_attacks: Mapping[str, MergeAttack] = MERGE_ATTACKS_TRIED,
     attacks: Mapping[str, Attack] = ATTACKS_TRIED,
     limit: int | None = LIMIT,

@@ -10,11 +10,13 @@ from mergeguard_hub.merging.engines.mergekit import (
     mergekit_config,
     mergekit_methods,
 )
+from mergeguard_hub.merging.engines.mergekit_merge import MergekitMerge
 from mergeguard_hub.merging.engines.peft import ADAPTER_METHODS, merge_adapters
 
 __all__ = [
     "ADAPTER_METHODS",
     "MergekitJob",
+    "MergekitMerge",
     "MergekitMethod",
     "merge_adapters",
     "merge_many_with_mergekit",

@@ -18,6 +18,7 @@ from mergeguard_hub.errors import EngineError
 from mergeguard_hub.merging import Dare, DareTies, ModelStock, Slerp, TaskArithmetic, Ties, merge_folders
 from mergeguard_hub.merging.engines import (
     MergekitJob,
+    MergekitMerge,
     MergekitMethod,
     merge_many_with_mergekit,
     merge_with_mergekit,
@@ -257,3 +258,13 @@ def test_says_how_to_get_mergekit_where_there_is_none(tmp_path: Path, monkeypatc
     empty.write_text("#!/bin/sh\necho Killed >&2; exit 137\n")
     with pytest.raises(EngineError, match="mergekit ended with code 137 and said: Killed. Was it killed"):
         mergekit_methods(python=empty)
+
+
+def test_it_merges_tensors_as_our_methods_do() -> None:
+    """The shape in which an audit uses it: same interface, same result."""
+    generator = torch.Generator().manual_seed(0)
+    base, one, two = ({"w": torch.randn(6, 4, generator=generator)} for _ in range(3))
+    found = MergekitMerge("task_arithmetic", {"lambda": 0.7}, 1.0).merge(base, [one, two])
+    expected = TaskArithmetic(scale=0.7).merge(base, [one, two])
+    assert torch.allclose(found["w"], expected["w"], atol=1e-6)
+    assert MergekitMerge("ties").title == "mergekit's ties"
