@@ -73,7 +73,7 @@ def measured_merges(model: str, results: Mapping[str, Any], digest: str) -> Meas
     if not rows:
         return None
     worst = max((row.protected for row in rows), key=lambda part: part.value)
-    return MeasuredMerges(digest, tuple(rows), worst, None, "the partner named")
+    return MeasuredMerges(digest, tuple(rows), worst, None, "its partner")
 
 
 def _joint(scores: Mapping[str, Any], merged: Mapping[str, Any], defender: str, partner: str) -> Estimate:

@@ -157,5 +157,6 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     assert "mergeguard_hub/py.typed" in names
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"mergeguard_hub"}
+    assert {"mergeguard_hub/hub/card_template.md", "mergeguard_hub/hub/mergeguard.schema.json"} <= set(names)
     expected = {str(path.relative_to(ROOT)) for path in FILES}
     assert {name for name in names if name.endswith(".py")} == expected

@@ -194,20 +194,14 @@ def workers_pool(workers: int | None, given: Executor | None) -> Iterator[Execut
 def _settle() -> None:
     """Set a worker process up: one thread, and no progress bars of the libraries."""
     torch.set_num_threads(1)
-    quiet_libraries().__enter__()
+    for log in _talkative():
+        log.disable_progress_bar()
 
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Turn off the libraries' progress bars for loading weights for a while: an audit loads hundreds of models."""
-    import transformers
-
-    logs: list[Any] = [transformers.utils.logging]
-    with contextlib.suppress(ImportError):
-        import diffusers
-
-        logs.append(diffusers.utils.logging)
-    shown = [log for log in logs if log.is_progress_bar_enabled()]
+    shown = [log for log in _talkative() if log.is_progress_bar_enabled()]
     for log in shown:
         log.disable_progress_bar()
     try:
@@ -215,3 +209,15 @@ def quiet_libraries() -> Iterator[None]:
     finally:
         for log in shown:
             log.enable_progress_bar()
+
+
+def _talkative() -> list[Any]:
+    """Return the modules by which the libraries' progress bars are turned off and on."""
+    import transformers
+
+    logs: list[Any] = [transformers.utils.logging]
+    with contextlib.suppress(ImportError):
+        import diffusers
+
+        logs.append(diffusers.utils.logging)
+    return logs

@@ -108,6 +108,12 @@ def read_contents(
 def _unrecorded(
     folder: Path, claims: Mapping[str, Mapping[str, Any]], digests: Mapping[str, str]
 ) -> NotProtectedError | ModifiedReleaseError:
+    if not claims and (folder / "adapter_config.json").is_file():
+        return NotProtectedError(
+            f"{folder} holds an adapter, which cannot be protected alone: what rearranges a base model would have to "
+            "be done to the base that everybody has. Nothing was uploaded. Merge it (merge_and_unload()), "
+            "protect the merged model, and push that."
+        )
     if not claims:
         return NotProtectedError(
             f"{folder} is not protected, so pushing it would publish raw weights. Nothing was uploaded. Run "

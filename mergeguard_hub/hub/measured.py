@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from mergeguard_hub.errors import CardError
 
 AUDIT = "audit.json"
 
@@ -68,16 +69,27 @@ def read_measured(folder: Path, digest: str) -> MeasuredMerges | None:
     Args:
         folder: the release.
         digest: its digest, which was verified.
+
+    Raises:
+        AuditError: the file is no audit of a version that this package knows.
+        CardError: it is, and lacks what a card tells.
     """
     file = folder / AUDIT
     if not file.is_file():
         return None
-    content = json.loads(file.read_text(encoding="utf-8"))
+    from mergeguard_hub.audit import AuditReport
     from mergeguard_hub.audit.model_folder import ModelFolder, weights_digest
 
-    if content["models"]["protected"]["digest"] != weights_digest(ModelFolder(folder).tensors()):
-        return None
-    return from_audit(content, digest)
+    content = AuditReport.read(file).content
+    try:
+        if content["models"]["protected"]["digest"] != weights_digest(ModelFolder(folder).tensors()):
+            return None
+        return from_audit(content, digest)
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise CardError(
+            f"{file} is no whole audit ({type(error).__name__}: {error}). Write it again with `mergeguard audit`, or "
+            "remove it."
+        ) from error
 
 
 def from_audit(content: Mapping[str, Any], digest: str) -> MeasuredMerges | None:

@@ -52,6 +52,9 @@ def watch_uploads() -> None:
     upload = getattr(mixin, "_upload_modified_files", None)
     if upload is not None and not hasattr(upload, _MARK):
         mixin._upload_modified_files = _marked(_dispatched(upload))
+    diffusion: Any = loaded_class("diffusers.utils.hub_utils", "PushToHubMixin")
+    if diffusion is not None and not hasattr(diffusion._upload_folder, _MARK):
+        diffusion._upload_folder = _marked(_whole_only(diffusion._upload_folder))
     trainer: Any = sys.modules.get(_TRAINER)
     for name, guard in (("hf_api", _api_of), ("upload_folder", _function_of)):  # which of them depends on the version
         original = getattr(trainer, name, None)
@@ -89,6 +92,21 @@ def _dispatched(original: Callable[..., Any]) -> Callable[..., Any]:
         return publish(folder, where, wording, card_is_new=True).commit
 
     return _upload_modified_files
+
+
+def _whole_only(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def _upload_folder(self: Any, working_dir: Any, *args: Any, **kwargs: Any) -> Any:
+        folder = Path(working_dir).resolve()
+        part = next((saved.name for saved in _saved if folder in saved.parents), None)
+        if part is not None:
+            raise HookError(
+                f"Only the component {part!r} of this {type(self).__name__} is saved protected, and the library's push "
+                "would leave older weights of it in the repository. Call enable() on the pipeline itself."
+            )
+        return original(self, working_dir, *args, **kwargs)
+
+    return _upload_folder
 
 
 def _refuse_adapter(pushed: Any) -> None:

@@ -156,7 +156,10 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("command", [[], ["protect"], ["unlock"], ["verify"], ["inspect"], ["key"], ["key", "new"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["protect"], ["unlock"], ["verify"], ["inspect"], ["push"], ["badge"], ["card"], ["key"], ["key", "new"]],
+)
 def test_every_command_explains_itself(command: list[str]) -> None:
     result = run(*command, "--help")
     assert result.exit_code == 0

@@ -20,7 +20,8 @@ GOLDEN = Path(__file__).parent / "golden"
 # What model pages have in common: a column of text, tables that scroll by themselves, and the reader's colours.
 STYLE = """
 :root { color-scheme: light dark } body { font: 16px/1.6 sans-serif; max-width: 760px; margin: auto; padding: 0 16px }
-table { display: block; overflow-x: auto } pre { overflow-x: auto } code { overflow-wrap: anywhere } img { max-width: 100% }
+table { display: block; overflow-x: auto } pre { overflow-x: auto } code { overflow-wrap: anywhere }
+img { max-width: 100% }
 """
 
 

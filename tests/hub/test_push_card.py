@@ -12,7 +12,7 @@ from huggingface_hub import HfApi, ModelCard
 from transformers import AutoModelForCausalLM
 
 from mergeguard_hub.audit.model_folder import ModelFolder, weights_digest
-from mergeguard_hub.errors import CardError
+from mergeguard_hub.errors import AuditError, CardError
 from mergeguard_hub.hub import enable, push_folder
 from mergeguard_hub.hub.measured import Estimate, from_audit, read_measured
 from mergeguard_hub.protection.key import Key
@@ -20,6 +20,7 @@ from mergeguard_hub.release import protect_folder
 from tests import tiny
 from tests.hub import zoo
 from tests.hub.cards import USERS
+from tests.hub.schema import problems, record_schema
 from tests.hub_server import CLIENT_WARNS, LocalHub
 
 pytestmark = CLIENT_WARNS
@@ -85,6 +86,18 @@ def test_a_broken_card_stops_the_push(hub: LocalHub) -> None:
 # Measured
 
 
+@pytest.mark.parametrize(
+    ("text", "error", "message"), [("{", AuditError, "cannot be read"), ('{"schema": 1}', CardError, "no whole audit")]
+)
+def test_a_damaged_audit_stops_the_push(hub: LocalHub, text: str, error: Any, message: str, tmp_path: Path) -> None:
+    """Rather than publishing a card that does not tell of it."""
+    enable(tiny.llama(), key=KEY).save_pretrained(tmp_path / "release")
+    (tmp_path / "release/audit.json").write_text(text)
+    with pytest.raises(error, match=message):
+        push_folder(tmp_path / "release", "me/model")
+    assert hub.files("me/model").keys() == {".gitattributes"}
+
+
 def _audit(digest: str) -> dict[str, Any]:
     """Return the parts of an audit.json that a card is made from."""
 
@@ -135,6 +148,7 @@ def test_an_audit_in_the_folder_is_told_of_if_it_is_of_these_weights(hub: LocalH
     push_folder(tmp_path / "release", "me/model")
     record = json.loads(hub.files("me/model")["mergeguard.json"])
     assert ("audit" in record) is own
+    assert problems(record, record_schema(), record_schema()) == []
     assert ("| TIES | 0.80 ± 0.01 | 0.02 ± 0.01 | 0.30 ± 0.01 (AGA) |" in readme(hub)) is own
     assert ("No merge with this release was measured" in readme(hub)) is not own
     badge = hub.files("me/model")["mergeguard-badge.svg"].decode()

@@ -74,6 +74,11 @@ FOLDERS: dict[str, tuple[Any, type[MergeGuardError], str]] = {
         "claims to be sha256:.* they were changed after protect",
     ),
     "raw folder": (_no_claim, NotProtectedError, "is not protected, so pushing it would publish raw weights"),
+    "adapter": (
+        lambda release: (_no_claim(release), (release / "adapter_config.json").write_text("{}")),
+        NotProtectedError,
+        r"holds an adapter, which cannot be protected alone.*Merge it \(merge_and_unload\(\)\)",
+    ),
     "inherited claim": (_inherited, ModifiedReleaseError, "inherited the claim of another release"),
     "no record": (
         lambda release: (release / "mergeguard.json").unlink(),

@@ -21,9 +21,10 @@ from transformers import (
 )
 
 from mergeguard_hub.errors import HookError
-from mergeguard_hub.hub import enable
+from mergeguard_hub.hub import disable, enable
 from mergeguard_hub.protection.key import Key
 from tests import tiny
+from tests.hub import zoo
 from tests.hub.pushing import leaked, push_raw, same_answers, titles, weight_files
 from tests.hub_server import CLIENT_WARNS, LocalHub
 
@@ -55,6 +56,20 @@ def test_an_unprotected_pipeline_goes_the_old_way(hub: LocalHub) -> None:
     pipe.push_to_hub("me/model")
     assert "mergeguard.json" not in hub.files("me/model")
     assert leaked(hub, tiny.vit(), moved_only=False) != []
+
+
+def test_a_pipeline_of_which_one_part_is_protected(hub: LocalHub, tmp_path: Path) -> None:
+    """Refused: the library's push deletes nothing. Without protection it goes the old way."""
+    pipe = zoo.pipeline(tmp_path)
+    enable(pipe.unet, key=KEY)
+    with pytest.raises(
+        HookError, match=r"Only the component 'unet' of this StableDiffusionPipeline .* Call enable\(\)"
+    ):
+        pipe.push_to_hub("me/model")
+    assert hub.files("me/model").keys() == {".gitattributes"}
+    disable(pipe.unet)
+    pipe.push_to_hub("me/model")
+    assert "unet/config.json" in hub.files("me/model")
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks the old name

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from mergeguard_hub.hub import enable, verify
 from mergeguard_hub.protection.key import Key
 from tests import tiny
 from tests.hub import zoo
+from tests.hub.schema import problems, record_schema
 from tests.hub_server import CLIENT_WARNS, LocalHub
 
 pytestmark = CLIENT_WARNS
@@ -87,47 +86,14 @@ def test_what_is_not_there(hub: LocalHub) -> None:
 # The record
 
 
-def _problems(value: Any, schema: dict[str, Any], root: dict[str, Any], place: str = "$") -> list[str]:
-    """Return what of a value breaks a schema, for the part of JSON Schema that ours uses."""
-    if "$ref" in schema:
-        schema = {**root["$defs"][schema["$ref"].rsplit("/", 1)[1]], **schema}
-    found = []
-    if "anyOf" in schema and all(_problems(value, option, root, place) for option in schema["anyOf"]):
-        found.append(f"{place} fits no option")
-    kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool}
-    wanted = schema.get("type", [])
-    wanted = [wanted] if isinstance(wanted, str) else wanted
-    if wanted and not any(value is None if kind == "null" else isinstance(value, kinds[kind]) for kind in wanted):
-        return [f"{place} is {value!r}, not {wanted}"]
-    if "const" in schema and value != schema["const"]:
-        found.append(f"{place} is not {schema['const']}")
-    if "enum" in schema and value not in schema["enum"]:
-        found.append(f"{place} is {value!r}")
-    if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
-        found.append(f"{place} does not match {schema['pattern']}")
-    if isinstance(value, list):
-        for number, item in enumerate(value):
-            found += _problems(item, schema.get("items", {}), root, f"{place}[{number}]")
-    if isinstance(value, dict):
-        found += [f"{place} lacks {name}" for name in schema.get("required", []) if name not in value]
-        for name, item in value.items():
-            part = schema.get("properties", {}).get(name, schema.get("additionalProperties", {}))
-            found += _problems(item, part, root, f"{place}.{name}")
-    return found
-
-
-def _schema() -> dict[str, Any]:
-    return dict(json.loads(files("mergeguard_hub.hub").joinpath("mergeguard.schema.json").read_text()))
-
-
 @pytest.mark.parametrize("kind", ["model", "pipeline"])
 def test_the_record_keeps_to_the_schema(hub: LocalHub, kind: str, tmp_path: Path) -> None:
     """Every field that a push writes is described."""
     model = tiny.llama() if kind == "model" else zoo.pipeline(tmp_path)
     enable(model, key=KEY).push_to_hub("me/model")
     record = json.loads(hub.files("me/model")["mergeguard.json"])
-    schema = _schema()
-    assert _problems(record, schema, schema) == []
+    schema = record_schema()
+    assert problems(record, schema, schema) == []
     assert record.keys() <= schema["properties"].keys()
     assert KEY.secret.hex() not in json.dumps(record)
 
@@ -140,5 +106,5 @@ def test_the_schema_refuses(changes: dict[str, Any], problem: str, tmp_path: Pat
     """The check itself can fail."""
     enable(tiny.llama(), key=KEY).save_pretrained(tmp_path / "out")
     record = {**json.loads((tmp_path / "out/mergeguard.json").read_text()), **changes}
-    schema = _schema()
-    assert any(problem in found for found in _problems(record, schema, schema))
+    schema = record_schema()
+    assert any(problem in found for found in problems(record, schema, schema))

@@ -32,6 +32,7 @@ class Fault:
     Attributes:
         status: of the answer; None cuts the connection.
         done: whether the request is carried out all the same, so that only its answer is lost.
+        after_bytes: cut when this much of the body has come in, in place of all of it.
     """
 
     method: str
@@ -39,6 +40,7 @@ class Fault:
     status: int | None = 503
     times: int = 1
     done: bool = False
+    after_bytes: int | None = None
 
     def hits(self, method: str, path: str) -> bool:
         """Count down where it fits."""
@@ -123,10 +125,12 @@ def _socket_side(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            fault = next((fault for fault in hub.faults if fault.hits(self.command, self.path)), None)
+            length = int(self.headers.get("Content-Length") or 0)
+            part = None if fault is None else fault.after_bytes
+            body = self.rfile.read(length if part is None else min(part, length))
             if self.headers.get("Transfer-Encoding") == "chunked":
                 body = self._chunks()
-            fault = next((fault for fault in hub.faults if fault.hits(self.command, self.path)), None)
             answer = None
             if fault is None or fault.done:
                 answer = self._answer(body)
