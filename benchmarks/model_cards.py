@@ -1,7 +1,7 @@
 """The cards of the zoo's releases: `python -m benchmarks.model_cards`, or `--render` to render them from their results.
 
 Protects every model of the zoo whose merges were measured, with the key that everybody knows, and writes what is known
-of the release to `model_cards/NAME/results.json`; `model_cards/NAME/README.md` and the badge are rendered from that.
+of the release to `model_cards/NAME/results.json`, from docs/audit if it was audited; `model_cards/NAME/README.md` and the badge are rendered from that.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mergeguard_hub.audit import AuditReport
+from mergeguard_hub.audit.model_folder import ModelFolder, weights_digest
 from mergeguard_hub.hub.badge import badge_of
 from mergeguard_hub.hub.card import BADGE_FILE, Facts, render_card
-from mergeguard_hub.hub.measured import Estimate, MeasuredMerges, MergeRow
+from mergeguard_hub.hub.measured import Estimate, MeasuredMerges, MergeRow, from_audit
 from mergeguard_hub.hub.page import config_of
 from mergeguard_hub.release import protect_folder, read_sidecar
 from space.release import DEMO_KEY
 
 ROOT = Path(__file__).resolve().parent.parent
 CARDS = ROOT / "model_cards"
+AUDITS = ROOT / "docs" / "audit"
 ZOO = ROOT / "space" / "zoo"
 _RECORD = ("id", "digest", "exact", "recipe", "stages", "components", "tools")
 _CONFIG = ("_class_name", "model_type", "architectures")
@@ -44,17 +47,28 @@ def collect(family: str, model: str, results: Mapping[str, Any]) -> dict[str, An
         release = Path(place) / "release"
         protect_folder(weights / model, release, key=DEMO_KEY, base=weights / "base")
         record, config = read_sidecar(release) or {}, config_of(release)
+        measured = audited(family, release, record["digest"]) or measured_merges(model, results, record["digest"])
     record = {name: record[name] for name in _RECORD}
     for component in record["components"].values():
         component.pop("draft", None)
         component.pop("config_text", None)
-    measured = measured_merges(model, results, record["digest"])
     return {
         "name": f"{family}-{model}",
         "record": record,
         "config": {name: config[name] for name in _CONFIG if name in config},
         "measured": None if measured is None else asdict(measured),
     }
+
+
+def audited(family: str, release: Path, digest: str) -> MeasuredMerges | None:
+    """Return what docs/audit tells of a release; None if the family's audit is of another model."""
+    file = AUDITS / f"{family}.json"
+    if not file.exists():
+        return None
+    content = AuditReport.read(file).content
+    if content["models"]["protected"]["digest"] != weights_digest(ModelFolder(release).tensors()):
+        return None
+    return from_audit(content, digest)
 
 
 def measured_merges(model: str, results: Mapping[str, Any], digest: str) -> MeasuredMerges | None:
@@ -95,15 +109,19 @@ def render(results: Mapping[str, Any]) -> dict[str, str]:
     stated = results["measured"]
     measured = None
     if stated is not None:
-        rows = tuple(
-            MergeRow(row["method"], Estimate(**row["control"]), Estimate(**row["protected"])) for row in stated["rows"]
-        )
+        rows = tuple(_row(row) for row in stated["rows"])
         measured = MeasuredMerges(
             stated["digest"], rows, Estimate(**stated["worst"]), stated["advantage"], stated["partner"]
         )
     facts = Facts(results["name"], results["record"], results["config"], measured)
     badge = badge_of(results["record"], intact=True, measured=measured)
     return {"README.md": render_card(None, facts, badge, tags=["mergeguard-zoo"]), BADGE_FILE: badge.svg()}
+
+
+def _row(stated: Mapping[str, Any]) -> MergeRow:
+    attacked = None if stated["attacked"] is None else Estimate(**stated["attacked"])
+    control, protected = Estimate(**stated["control"]), Estimate(**stated["protected"])
+    return MergeRow(stated["method"], control, protected, attacked, stated["attack"])
 
 
 def main() -> None:

@@ -145,7 +145,7 @@ def _draw_lines(report: AuditReport, partner: str, axes: Axes) -> None:
             width = 3.5 if style == ":" else 1.5  # the aligned lines often lie on those of the control
             axes.plot(at, values, style, color=colour, linewidth=width, alpha=0.8, label=f"{skill}, {title}")
     axes.axhline(0, color="grey", linewidth=0.8)
-    axes.set_ylim(-1, 1.2)
+    axes.set_ylim(max(-1.0, min(axes.get_ylim()[0], -0.2)), 1.2)  # far below 0 all is alike
 
 
 def _partners(report: AuditReport) -> list[str]:
