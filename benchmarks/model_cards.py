@@ -1,7 +1,8 @@
 """The cards of the zoo's releases: `python -m benchmarks.model_cards`, or `--render` to render them from their results.
 
 Protects every model of the zoo whose merges were measured, with the key that everybody knows, and writes what is known
-of the release to `model_cards/NAME/results.json`, from docs/audit if it was audited; `model_cards/NAME/README.md` and the badge are rendered from that.
+of the release to `model_cards/NAME/results.json`, from docs/audit if it was audited. `model_cards/NAME/README.md` and
+the badge are rendered from that.
 """
 
 from __future__ import annotations

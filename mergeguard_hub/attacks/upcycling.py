@@ -40,12 +40,14 @@ class Upcycling:
         """Yield one mixture for each choice of the other weights; see `MergeAttack.candidates`.
 
         Raises:
-            AttackError: see `MergeAttack.candidates`; also if the model is no Llama.
+            AttackError: see `MergeAttack.candidates`; also if the model is no Llama, or one with biases.
         """
         enter(self, workshop)
         config = dict(workshop.config or {})
         if config.get("model_type") != "llama" or config.get("mlp_bias"):
             raise AttackError(f"Upcycling is written for Llama's MLPs, and this is a {config.get('model_type')!r}.")
+        if config.get("attention_bias"):
+            raise AttackError("Upcycling makes a Mixtral, whose attention has no biases, and this model has some.")
         release, partner = workshop.protected, workshop.partners[0]
         shared: dict[str, Callable[[str], Tensor]] = {
             "the release": lambda name: release[name].clone(),

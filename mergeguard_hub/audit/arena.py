@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mergeguard_hub.attacks import Attack, MergeAttack
 from mergeguard_hub.audit.model_folder import ModelFolder, tuned_components
+from mergeguard_hub.audit.scoring import safe_name
 from mergeguard_hub.audit.task_source import find_task
 from mergeguard_hub.audit.tasks import Task
 from mergeguard_hub.errors import AuditError
@@ -80,7 +81,7 @@ class Arena:
         if self.screen < 1 or (self.limit is not None and self.limit < 1):
             raise AuditError(f"limit is {self.limit} and screen is {self.screen}; both must be at least 1.")
         if not self.partner_names:
-            object.__setattr__(self, "partner_names", distinct_names(self.partners))
+            object.__setattr__(self, "partner_names", distinct_names(self.partners, apart=_ROLES))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in _READ}
@@ -91,14 +92,18 @@ class Arena:
         found: dict[str, Task[Any]] = {}
         for position, source in enumerate(self.tasks):
             task = find_task(source, model=self.base)
-            found[task.name if task.name not in found else f"{task.name} {position}"] = task
+            taken = {safe_name(name).casefold() for name in found}  # files of scores are named after tasks
+            name = task.name
+            while safe_name(name).casefold() in taken:
+                name = f"{name} {position}"
+            found[name] = task
         return found
 
     @cached_property
     def parts(self) -> tuple[str, ...]:
-        """The components that are merged."""
+        """The components that are merged: those that the original or a partner changed."""
         base = ModelFolder(self.base)
-        found = [tuned_components(base, ModelFolder(partner)) for partner in self.partners]
+        found = [tuned_components(base, ModelFolder(tuned)) for tuned in (self.original, *self.partners)]
         return tuple(part for part in base.components if any(part in one for one in found))
 
     def folder(self, who: str) -> ModelFolder:
@@ -114,12 +119,13 @@ class Arena:
 
 
 _READ = {"skills", "parts"}  # made anew in each process
+_ROLES = frozenset({"protected", "original", "base"})
 
 
-def distinct_names(folders: tuple[Path, ...]) -> tuple[str, ...]:
-    """Return the folders' names, with as many of their parents as tell them apart."""
+def distinct_names(folders: tuple[Path, ...], *, apart: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Return the folders' names, with as many of their parents as tell them apart, and from the names in `apart`."""
     for depth in range(1, max(len(folder.absolute().parts) for folder in folders) + 1):
         names = tuple("/".join(folder.absolute().parts[-depth:]) for folder in folders)
-        if len(set(names)) == len(names):
+        if len({*names} - apart) == len(names):
             return names
     raise AuditError(f"The same partner is given twice: {', '.join(map(str, folders))}.")

@@ -17,7 +17,7 @@ from mergeguard_hub.audit.scoring import Scores
 from mergeguard_hub.audit.tasks import Score
 from mergeguard_hub.audit.transfer import Transfer, joint_gain, outcome, transfer
 from mergeguard_hub.audit.variant import Variant, variant_of
-from mergeguard_hub.errors import AttackError, CheckpointError, MergeError
+from mergeguard_hub.errors import AttackError, MergeError, NonFiniteWeightsError
 from mergeguard_hub.merging import TaskArithmetic
 
 FINALISTS = 2  # of a search, scored on all items; our choice
@@ -105,6 +105,7 @@ def measure(arena: Arena, cell: Cell, *, limit: int | None) -> Measured:
 
     Raises:
         AuditError: a task cannot be scored.
+        CheckpointError: a folder cannot be read or written, for want of space perhaps; no fault of the merge.
     """
     try:
         variant = variant_of(arena, cell.defender, cell.attack, cell.partner)
@@ -113,7 +114,7 @@ def measure(arena: Arena, cell: Cell, *, limit: int | None) -> Measured:
             points, screened = [bench.point(one, limit) for one in bench.candidates()], 0
         else:
             points, screened = _search(bench, arena.screen if limit is None else min(arena.screen, limit), limit)
-    except (MergeError, AttackError, CheckpointError) as error:
+    except (MergeError, AttackError, NonFiniteWeightsError) as error:
         return Measured(cell, (), 0, 0.0, 0.0, str(error))
     ranked = sorted(points, key=lambda point: -point.joint.value)
     return Measured(cell, tuple(ranked), screened, variant.seconds, bench.merge_s)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Any
 from mergeguard_hub.attacks import Attack, MergeAttack
 from mergeguard_hub.audit.arena import Arena, Merging
 from mergeguard_hub.audit.cell import Cell
+from mergeguard_hub.audit.claim import claim, content_of
 from mergeguard_hub.audit.defaults import ATTACKS_TRIED, MERGE_ATTACKS_TRIED, METHODS_TRIED, PATH, WITHOUT
 from mergeguard_hub.audit.record import AuditReport, signature
-from mergeguard_hub.audit.run import Progress, Run, workers_pool
-from mergeguard_hub.audit.scoring import write_whole
+from mergeguard_hub.audit.run import Progress, Run
 from mergeguard_hub.audit.tasks import Task
-from mergeguard_hub.errors import AuditError
+from mergeguard_hub.audit.workers import workers_pool
 
 _WITH_PATH = ("", "alignment")  # the merge path is shown, and its middle is in every other cell
 LIMIT, SCREEN = 100, 24  # items per task, our choice: standard errors of 0.05 and 0.1 at most
@@ -63,13 +62,15 @@ def audit(
         screen: items on which searches compare their candidates.
         recover: also train merges back on a few labelled examples, where the tasks are of pictures and have some that
             nothing is scored on.
-        budget_s: seconds after which no new piece of work is begun; the report then says that it is incomplete.
+        budget_s: seconds after which no new piece of work is begun (processes may each have one more at hand); the
+            report then says that it is incomplete.
         workers: processes, with one thread each; by default one per processor. 1 works in this process.
         executor: what works instead; it must reach the folders.
         progress: see `Progress`.
 
     Raises:
-        AuditError: the models and tasks do not fit together, or `work` belongs to another audit.
+        AuditError: the models and tasks do not fit together, `work` belongs to another audit, a task cannot be sent to
+            another process, or a worker process was ended.
         MergeGuardError: a folder cannot be read.
     """
     arena = Arena(
@@ -87,7 +88,7 @@ def audit(
         recover,
     )
     claim_folder(arena)
-    with workers_pool(workers, executor) as pool:
+    with workers_pool(workers, executor, sent=arena.tasks) as pool:
         tell = progress or (lambda done, total, what: None)
         return Run(arena, list(cells(arena)), pool, budget_s, tell).report()
 
@@ -112,15 +113,5 @@ def claim_folder(arena: Arena) -> None:
     Raises:
         AuditError: it belongs to an audit of other models, tasks or settings.
     """
-    own, file = signature(arena), arena.work / "audit-of.json"
-    if file.exists():
-        other = json.loads(file.read_text(encoding="utf-8"))
-        changed = sorted(name for name in own.keys() & other.keys() if own[name] != other[name])
-        if changed:
-            raise AuditError(
-                f"{arena.work} holds an audit with another {', '.join(changed)}. Choose another folder, or remove it."
-            )
-        own = other | own  # methods and attacks may be added
-    elif arena.work.exists() and any(arena.work.iterdir()):
-        raise AuditError(f"{arena.work} is not empty and holds no audit. Choose another folder.")
-    write_whole(file, json.dumps(own, indent=2))
+    facts = {**signature(arena), "content of tasks": content_of(arena.skills.values())}
+    claim(arena.work, facts, what="audit")  # methods and attacks may be added

@@ -40,8 +40,8 @@ class Headline:
         worst: the best merge with the release, whatever attack or search it took.
         control: the best merge with the unprotected original.
         without: the best use of the partner's task vector alone.
-        advantage: joint gain of `worst` minus that of `without`: at or below 0 a free-rider does best by leaving the
-            release out.
+        advantage: joint gain of `worst` minus that of `without`, which is at least 0: at or below 0 a free-rider does
+            best by leaving the release out.
     """
 
     partner: str
@@ -51,13 +51,24 @@ class Headline:
 
     @property
     def advantage(self) -> float:
-        """Return `worst` minus `without`."""
-        return self.worst.joint - self.without.joint
+        """Return `worst` minus `without`, or minus 0 if that is larger: coefficient 0 is the base itself."""
+        return self.worst.joint - max(0.0, self.without.joint)
 
 
-def headlines(rows: Sequence[Row]) -> list[Headline]:
-    """Return the headline for every partner of which all three kinds were measured, the largest worst cell first."""
+def headlines(rows: Sequence[Row], confirmed: Sequence[Row] = ()) -> list[Headline]:
+    """Return the headline for every partner of which all three kinds were measured, the largest worst cell first.
+
+    Args:
+        rows: the grid.
+        confirmed: merges that were scored on all items. A partner's headline is taken from these once all of its
+            contenders are among them, and from the grid before that: a part of them could hide the best.
+    """
     found = []
+    rows = [*rows]
+    for partner in dict.fromkeys(row["partner"] for row in rows):
+        again = [row for row in confirmed if row["partner"] == partner]
+        if len(again) >= len(contenders([row for row in rows if row["partner"] == partner])):
+            rows = [row for row in rows if row["partner"] != partner] + again
     for partner in dict.fromkeys(row["partner"] for row in rows):
         kinds = {kind: best(row for row in rows if row["partner"] == partner and _kind(row) == kind) for kind in _KINDS}
         worst, control, without = (kinds[kind] for kind in _KINDS)

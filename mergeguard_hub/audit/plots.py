@@ -109,7 +109,7 @@ def draw_path(report: AuditReport, figure: Figure) -> bool:
 
 def draw_recovery(report: AuditReport, figure: Figure) -> bool:
     """Draw joint gains against steps of training, a panel for each partner. Returns whether there are any."""
-    curves = report.content["recovery"]
+    curves = [curve for curve in report.content["recovery"] if curve["points"]]
     partners = list(dict.fromkeys(curve["partner"] for curve in curves))
     if not partners:
         return False
@@ -124,7 +124,7 @@ def draw_recovery(report: AuditReport, figure: Figure) -> bool:
         axes.set_xscale("symlog", linthresh=3)
         axes.set_xticks(at, [str(step) for step in at])
         axes.axhline(0, color="grey", linewidth=0.8)
-        axes.set_ylim(-1, 1.1)
+        axes.set_ylim(top=1.1)
         axes.set_title(f"merged with {partner}", fontsize=10, loc="left")
         axes.set_xlabel(f"steps on {curves[0]['examples']} labelled examples of each skill")
     panels[0][0].set_ylabel("joint gain")

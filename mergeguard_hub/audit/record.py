@@ -81,7 +81,7 @@ class AuditReport:
             "cells": list(cells),
             "confirmed": list(confirmed),
             "recovery": list(recovery),
-            "headlines": [headline_record(one) for one in headlines(confirmed or cells)],
+            "headlines": [headline_record(one) for one in headlines(cells, confirmed)],
             "settings": {
                 "limit": arena.limit,
                 "screen": arena.screen,
@@ -93,7 +93,7 @@ class AuditReport:
                 },
             },
             "seconds": round(seconds, 1),
-            "processor_s": round(sum(row["processor_s"] for row in (*cells, *confirmed)), 1),
+            "processor_s": round(sum(row.get("processor_s", 0.0) for row in (*cells, *confirmed)), 1),
             "tools": tools(),
         }
         return cls(content)

@@ -13,7 +13,7 @@ from mergeguard_hub.audit.model_folder import ModelFolder
 from mergeguard_hub.audit.tasks import ClassificationTask
 from mergeguard_hub.audit.transfer import joint_gain, transfer
 from mergeguard_hub.audit.variant import variant_of
-from mergeguard_hub.errors import AttackError
+from mergeguard_hub.errors import AttackError, MergeError, NonFiniteWeightsError
 from mergeguard_hub.merging import WeightAveraging
 
 EXAMPLES = 100  # of each skill, the last of its task, which no merge is scored on; as in docs/findings.md
@@ -45,8 +45,14 @@ def recovery(arena: Arena, partner: str, kind: str) -> dict[str, Any]:
         kind: of `KINDS`; "aligned" is the merge of the release after alignment to the base.
 
     Returns:
-        {"partner", "kind", "examples": of each skill, "points": [{"steps", "train_s", "joint"}]}.
+        {"partner", "kind", "examples": of each skill, "points": [{"steps", "train_s", "joint"}]}; no points where there
+        is no such merge, because the attack cannot be done.
     """
+    found = {"partner": partner, "kind": kind, "examples": EXAMPLES}
+    try:
+        start = _start(arena, partner, kind)
+    except (MergeError, AttackError, NonFiniteWeightsError):
+        return {**found, "points": []}
     names = arena.skills_of(partner)
     tasks = [arena.skills[name] for name in names]
 
@@ -65,13 +71,13 @@ def recovery(arena: Arena, partner: str, kind: str) -> dict[str, Any]:
         parts = [transfer(m, base=b, alone=a) for m, b, a in zip(found, base, alone, strict=True)]
         return joint_gain(parts[0], parts[1]).value
 
-    with ModelFolder(arena.base).loaded_with(_start(arena, partner, kind)) as model:
+    with ModelFolder(arena.base).loaded_with(start) as model:
         batches = [batch for pair in zip(*(_batches(task) for task in tasks), strict=True) for batch in pair]
         curve = recover(model, batches, steps=max(STEPS), at=STEPS, measure=joint, loss=_loss)
     points = [
         {"steps": point.steps, "train_s": round(point.train_s, 3), "joint": round(point.score, 4)} for point in curve
     ]
-    return {"partner": partner, "kind": kind, "examples": EXAMPLES, "points": points}
+    return {**found, "points": points}
 
 
 def _start(arena: Arena, partner: str, kind: str) -> dict[str, Tensor]:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
-from multiprocessing import get_context
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from typing import Any
-
-import torch
 
 from mergeguard_hub.audit.arena import Arena
 from mergeguard_hub.audit.cell import Cell, alone, measure
@@ -22,6 +17,7 @@ from mergeguard_hub.audit.record import AuditReport, cell_record, score_record
 from mergeguard_hub.audit.recovery import kinds, recovery
 from mergeguard_hub.audit.scoring import write_whole
 from mergeguard_hub.audit.variant import prepare
+from mergeguard_hub.audit.workers import piece, worker_errors
 from mergeguard_hub.errors import AuditError
 
 AHEAD = 16  # pieces of work that are handed out at a time, our choice
@@ -115,6 +111,9 @@ def carry_out(
 
     Returns:
         What each piece gave; None where it was too late to begin it.
+
+    Raises:
+        AuditError: a worker process was ended.
     """
     results: list[dict[str, Any] | None] = [None] * len(orders)
     running: dict[Future[dict[str, Any]], int] = {}
@@ -126,12 +125,15 @@ def carry_out(
                 results[position] = work(*order)
                 tell(order)
             else:
-                running[pool.submit(work, *order)] = position
+                with worker_errors():
+                    running[pool.submit(piece, work, *order)] = position
         if late():
             waiting.clear()
+            running = {future: position for future, position in running.items() if not future.cancel()}
         for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
             position = running.pop(future)
-            results[position] = future.result()
+            with worker_errors():
+                results[position] = future.result()
             tell(orders[position])
     return results
 
@@ -165,59 +167,9 @@ def _measure(arena: Arena, cell: Cell, limit: int | None) -> dict[str, Any]:
     """Measure a cell, or read what was measured before."""
     name = "--".join([cell.defender, cell.attack, cell.method, cell.partner, cell.only, str(limit or "all")])
     file = arena.work / "cells" / f"{''.join(c if c.isalnum() or c in '-.' else '_' for c in name)}.json"
-    if not file.exists():
+    if not file.exists() or json.loads(file.read_text(encoding="utf-8"))["problem"]:  # which may be gone by now
         start = sum(os.times()[:4])  # of this process and of those that it started
         row = cell_record(measure(arena, cell, limit=limit))
         write_whole(file, json.dumps({**row, "processor_s": round(sum(os.times()[:4]) - start, 2)}))
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
-
-
-@contextmanager
-def workers_pool(workers: int | None, given: Executor | None) -> Iterator[Executor | None]:
-    """Give processes to work in, or the executor given; None where one process is enough."""
-    count = os.cpu_count() or 1 if workers is None else workers
-    if given is not None:
-        yield given
-        return
-    if count <= 1:
-        with quiet_libraries():
-            yield None
-        return
-    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_settle)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _settle() -> None:
-    """Set a worker process up: one thread, and no progress bars of the libraries."""
-    torch.set_num_threads(1)
-    for log in _talkative():
-        log.disable_progress_bar()
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Turn off the libraries' progress bars for loading weights for a while: an audit loads hundreds of models."""
-    shown = [log for log in _talkative() if log.is_progress_bar_enabled()]
-    for log in shown:
-        log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for log in shown:
-            log.enable_progress_bar()
-
-
-def _talkative() -> list[Any]:
-    """Return the modules by which the libraries' progress bars are turned off and on."""
-    import transformers
-
-    logs: list[Any] = [transformers.utils.logging]
-    with contextlib.suppress(ImportError):
-        import diffusers
-
-        logs.append(diffusers.utils.logging)
-    return logs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -50,7 +50,7 @@ class Scores:
             config: of another architecture, see `ModelFolder.loaded_with`.
         """
         digest = weights_digest(weights).removeprefix("sha256:")[:32]
-        files = {name: self._folder / f"{digest}-{_safe(name)}-{limit or 'all'}.json" for name in tasks}
+        files = {name: self._folder / f"{digest}-{safe_name(name)}-{limit or 'all'}.json" for name in tasks}
         found = {name: _read(file) for name, file in files.items() if file.exists()}
         if found.keys() != tasks.keys():
             with self._loaded_with(weights, config) as subject:
@@ -63,7 +63,7 @@ class Scores:
 def write_whole(file: Path, text: str) -> None:
     """Write a file so that nobody ever reads half of it."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}")
+    part = file.with_name(f".{file.name}.{uuid.uuid4().hex[:12]}")  # threads and other machines may write it too
     part.write_text(text, encoding="utf-8")
     part.replace(file)
 
@@ -72,5 +72,6 @@ def _read(file: Path) -> Score:
     return Score(tuple(json.loads(file.read_text(encoding="utf-8"))))
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
+    """Return a name as it stands in names of files."""
     return "".join(letter if letter.isalnum() else "_" for letter in name)

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from mergeguard_hub.audit.arena import distinct_names
+from mergeguard_hub.audit.claim import claim, content_of
 from mergeguard_hub.audit.model_folder import ModelFolder, weights_digest
-from mergeguard_hub.audit.run import Order, Progress, carry_out, workers_pool
+from mergeguard_hub.audit.run import Order, Progress, carry_out
 from mergeguard_hub.audit.scoring import Scores, write_whole
+from mergeguard_hub.audit.study_rows import compared_rows, released_name
 from mergeguard_hub.audit.task_source import find_task
 from mergeguard_hub.audit.tasks import Task
+from mergeguard_hub.audit.workers import workers_pool
 from mergeguard_hub.errors import AuditError
 from mergeguard_hub.merging import (
     BoostedTaskArithmetic,
@@ -125,10 +128,11 @@ def study(
     Returns:
         {"base": accuracy, "models": {name: accuracy}, "rows": [{"size", "method", "released": bool, "merges", and for
         both comparisons "over_base" and "over_best": {"probability", "standard_error", "mean_gain"}}], "seed", "limit",
-        "tasks"}; fractions, not percent. Rows with "released" false are on all subsets, the control of the others.
+        "tasks"}; fractions, not percent. Rows with "released" false are on all subsets; those with releases have a
+        "control" besides, both comparisons of the same subsets without releases.
 
     Raises:
-        AuditError: there is no model or task, or a release of a model that is not there.
+        AuditError: there is no model or task, a release of a model that is not there, or `work` has other tasks.
     """
     folders = [Path(model).absolute() for model in models]
     if not folders or not tasks or subsets < 1:
@@ -138,11 +142,13 @@ def study(
     unknown = sorted(released.keys() - named.keys())
     if unknown:
         raise AuditError(f"There are releases of {', '.join(unknown)}, and the models are {', '.join(named)}.")
-    everyone = named | {_released(name): path for name, path in released.items()}
+    everyone = named | {released_name(name): path for name, path in released.items()}
     ground = Field(Path(base).absolute(), everyone, tuple(tasks), dict(methods), limit, Path(work).absolute())
+    facts = {"list of tasks": " ".join(ground.found), "content of tasks": content_of(ground.found.values())}
+    claim(ground.work, facts, what="study", strict=False)
     chosen = draw_subsets(list(named), sizes, subsets, seed)
     chosen += [
-        tuple(_released(name) if name in released else name for name in subset)
+        tuple(released_name(name) if name in released else name for name in subset)
         for subset in chosen
         if any(name in released for name in subset)
     ]
@@ -153,7 +159,7 @@ def study(
         if progress is not None:
             progress(next(done), len(merges), f"{order[1]} {' '.join(order[2])}")
 
-    with workers_pool(workers, executor) as pool:
+    with workers_pool(workers, executor, sent=ground.tasks) as pool:
         single = carry_out(pool, _alone, [(ground, name) for name in ("", *named)])
         found = carry_out(pool, _merged, merges, tell=tell)
     accuracy = {name: row["accuracy"] for name, row in zip(("", *named), single, strict=True) if row}
@@ -161,7 +167,7 @@ def study(
     return {
         "base": round(accuracy[""], 4),
         "models": {name: round(accuracy[name], 4) for name in named},
-        "rows": _rows(rows, accuracy),
+        "rows": compared_rows(rows, accuracy),
         "seed": seed,
         "limit": limit,
         "tasks": [task.name for task in ground.found.values()],
@@ -203,41 +209,3 @@ def _merged(ground: Field, method: str, subset: tuple[str, ...]) -> dict[str, An
         write_whole(file, json.dumps({"accuracy": ground.accuracy(merged)}))
     row: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return row
-
-
-def _rows(merges: Sequence[Mapping[str, Any]], alone: Mapping[str, float]) -> list[dict[str, Any]]:
-    groups: dict[tuple[int, str, bool], list[Mapping[str, Any]]] = {}
-    for row in merges:
-        released = any(name not in alone for name in row["subset"])
-        groups.setdefault((len(row["subset"]), row["method"], released), []).append(row)
-    return [
-        {
-            "size": size,
-            "method": method,
-            "released": released,
-            "merges": len(group),
-            "over_base": _compared([row["accuracy"] - alone[""] for row in group]),
-            "over_best": _compared([row["accuracy"] - _best(row["subset"], alone) for row in group]),
-        }
-        for (size, method, released), group in sorted(groups.items(), key=lambda item: item[0][0])
-    ]
-
-
-def _best(subset: Sequence[str], alone: Mapping[str, float]) -> float:
-    return max(alone[name.removesuffix(_RELEASE)] for name in subset)
-
-
-def _compared(gains: Sequence[float]) -> dict[str, float]:
-    share = sum(gain > 0 for gain in gains) / len(gains)
-    return {
-        "probability": round(share, 4),
-        "standard_error": round(math.sqrt(share * (1 - share) / len(gains)), 4),
-        "mean_gain": round(statistics.fmean(gains), 4),
-    }
-
-
-_RELEASE = " (release)"
-
-
-def _released(name: str) -> str:
-    return name + _RELEASE

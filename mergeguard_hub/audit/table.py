@@ -25,9 +25,9 @@ def markdown(report: AuditReport) -> str:
         ]
     problems = dict.fromkeys((_blamed(report, row), row["problem"]) for row in content["cells"] if row["problem"])
     if problems:
-        lines += ["", "Could not be done:", "", *(f"- {_title(content, who)}: {why}" for who, why in problems)]
+        lines += ["", "Could not be done:", "", *(f"- {title_of(content, who)}: {why}" for who, why in problems)]
     if not content["complete"]:
-        lines += ["", "The audit is incomplete: its budget was over before everything was measured."]
+        lines += ["", "The audit is incomplete: its budget was over, and a worse cell may be among what is left."]
     return "\n".join(lines) + "\n"
 
 
@@ -95,21 +95,21 @@ def _attack(content: Mapping[str, Any], defender: str, attack: str, rows: Sequen
     yield (
         "control: the original"
         if defender == "original"
-        else _title(content, attack)
+        else title_of(content, attack)
         if attack
         else "none: as released"
     )
     yield ", ".join(content["settings"]["attacks"][attack]["needs"]) if attack else ""
     yield _gain(point["joint"])
-    yield _named(_title(content, best["method"]), point["label"])
+    yield _named(title_of(content, best["method"]), point["label"])
     yield f"{statistics.median(gains):.2f}"
     yield f"{open_ones} of {len(rows)}"
     yield f"{best['attack_s'] + best['merge_s']:.1f}"
 
 
 def _way(content: Mapping[str, Any], best: Row) -> str:
-    attack = f"{_title(content, best['attack'])}, then " if best["attack"] else ""
-    return attack + _named(_title(content, best["method"]), best["label"])
+    attack = f"{title_of(content, best['attack'])}, then " if best["attack"] else ""
+    return attack + _named(title_of(content, best["method"]), best["label"])
 
 
 def _cost(content: Mapping[str, Any], best: Row) -> str:
@@ -124,7 +124,13 @@ def _named(title: str, label: str) -> str:
     return label if label.startswith(title.split()[0].lower()) else ": ".join(filter(None, [title, label]))
 
 
-def _title(content: Mapping[str, Any], name: str) -> str:
+def title_of(content: Mapping[str, Any], name: str) -> str:
+    """Return the title of a method or an attack; with its name, where another one has the same title.
+
+    Args:
+        content: what `audit.json` holds.
+        name: as it stands in a cell.
+    """
     settings = content["settings"]
     for kind in ("attacks", "merge_attacks", "methods"):
         if name in settings[kind]:
@@ -146,9 +152,16 @@ def study_markdown(found: Mapping[str, Any]) -> str:
     """Return the result of `study` as a table: probability to beat the base, and mean gains in percentage points."""
     lines = [
         _line(
-            "models", "merge", "with releases", "merges", "beats the base", "gain over the base", "over its best part"
+            "models",
+            "merge",
+            "with releases",
+            "merges",
+            "beats the base",
+            "gain over the base",
+            "over its best part",
+            "gain of the same without releases",
         ),
-        _line(*["---"] * 7),
+        _line(*["---"] * 8),
     ]
     for row in found["rows"]:
         base, best = row["over_base"], row["over_best"]
@@ -161,6 +174,7 @@ def study_markdown(found: Mapping[str, Any]) -> str:
                 f"{100 * base['probability']:.0f} ± {100 * base['standard_error']:.0f} %",
                 f"{100 * base['mean_gain']:+.1f}",
                 f"{100 * best['mean_gain']:+.1f}",
+                f"{100 * row['control']['over_base']['mean_gain']:+.1f}" if row["released"] else "",
             )
         )
     tasks, items = len(found["tasks"]), found["limit"] or "all"

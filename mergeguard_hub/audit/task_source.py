@@ -9,6 +9,7 @@ from typing import Any
 from mergeguard_hub.audit.tasks import AnswerTask, ClassificationTask, HarnessTask, Task, exact_number
 from mergeguard_hub.errors import TaskError
 
+_MEMBERS = ("name", "title", "metric", "chance", "score")
 _JSONL, _PICTURES, _HARNESS = "jsonl:", "pictures:", "lm-eval:"
 
 
@@ -27,8 +28,17 @@ def find_task(source: str | Task[Any], *, model: Path) -> Task[Any]:
     Raises:
         TaskError: there is no such task.
     """
-    if not isinstance(source, str):
-        return source
+    task = source if not isinstance(source, str) else _read(source, model)
+    lacking = [name for name in _MEMBERS if not hasattr(task, name)]
+    if lacking or isinstance(task, type):
+        raise TaskError(
+            f"{source!r} is a {type(task).__name__} and no task: it has no {', '.join(lacking) or 'instance'}; see "
+            "docs/tasks.md."
+        )
+    return task
+
+
+def _read(source: str, model: Path) -> Task[Any]:
     if source.startswith(_JSONL):
         return AnswerTask.from_jsonl(source.removeprefix(_JSONL), judge=exact_number, metric="exact match")
     if source.startswith(_PICTURES):
@@ -52,9 +62,7 @@ def _attribute(source: str) -> Task[Any]:
         )
     try:
         found: Any = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise TaskError(f"There is no task {source!r} ({error}): is the module's folder on PYTHONPATH?") from error
-    task = found() if callable(found) and not hasattr(found, "score") else found
-    if not hasattr(task, "score"):
-        raise TaskError(f"{source!r} is a {type(task).__name__} and no task: it has no `score`.")
-    return task  # type: ignore[no-any-return]
+    task: Task[Any] = found() if callable(found) and not hasattr(found, "score") else found
+    return task

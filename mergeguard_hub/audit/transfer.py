@@ -52,7 +52,7 @@ def transfer(merged: Score, *, base: Score, alone: Score) -> Transfer:
     if gain <= 0:
         raise AuditError(
             f"The fine-tuned model scores {alone.value:.3f} and the base {base.value:.3f}: there is no gain that a "
-            "merge could take over. Give the task that the model was fine-tuned on."
+            f"merge could take over. Give the task that the model was fine-tuned on, or more than {count} items."
         )
     value = (merged.value - base.value) / gain
     rows = zip(merged.verdicts, base.verdicts, alone.verdicts, strict=True)

@@ -20,7 +20,7 @@ from mergeguard_hub.audit.model_folder import ModelFolder
 from mergeguard_hub.audit.scoring import write_whole
 from mergeguard_hub.audit.tasks import AnswerTask, ClassificationTask, LanguageModel
 from mergeguard_hub.checkpoint import CheckpointTensors
-from mergeguard_hub.errors import AttackError
+from mergeguard_hub.errors import ArchitectureError, AttackError, NonFiniteWeightsError
 
 _DONE = "done.json"
 _INPUTS = 64  # unlabelled inputs that a free-rider has for attacks that look at activations; our choice
@@ -44,11 +44,12 @@ class Variant:
 
 
 def prepare(arena: Arena, defender: str, attack: str, partner: str) -> None:
-    """Carry out an attack, if no earlier run has. No two processes may be at the same one."""
+    """Carry out an attack, if no earlier run could. No two processes may be at the same one."""
     place = _place(arena, defender, attack, partner)
-    if not (place / _DONE).exists():
+    done = place / _DONE
+    if not done.exists() or json.loads(done.read_text(encoding="utf-8"))["problem"]:
         plain = variant_of(arena, defender, "", partner)
-        write_whole(place / _DONE, json.dumps(_attack(arena, arena.attacks[attack], plain, place)))
+        write_whole(done, json.dumps(_attack(arena, arena.attacks[attack], plain, place)))
 
 
 def variant_of(arena: Arena, defender: str, attack: str, partner: str) -> Variant:
@@ -95,7 +96,7 @@ def _attack(arena: Arena, attack: Attack, plain: Variant, place: Path) -> dict[s
                 spent_s += time.perf_counter() - start
                 changed |= {f"{part}/{name}" if part else name: tensor for name, tensor in made.items()}
             folder.write(changed, place / role)
-    except AttackError as error:
+    except (AttackError, ArchitectureError, NonFiniteWeightsError) as error:
         return {"seconds": spent_s, "problem": str(error)}
     return {"seconds": round(spent_s, 3), "problem": ""}
 

@@ -119,6 +119,9 @@ def _show(report: AuditReport, out: Path) -> None:
             f"{worst['standard_error']:.2f} (unprotected {control['value']:.2f}, without this model "
             f"{without['value']:.2f}); advantage {one['advantage']:+.2f}."
         )
+    failed = sum(bool(row["problem"]) for row in report.content["cells"])
+    if failed:
+        say(f"{failed} of {len(report.content['cells'])} cells could not be measured; the tables say why.")
     if not report.content["complete"]:
-        say("The budget is over; the same command goes on from here.")
+        say("The budget is over, so worse may be among the rest; the same command goes on from here.")
     say(f"{out / 'audit.md'}: tables; {out / 'audit.json'}: everything.")

@@ -100,5 +100,8 @@ def test_other_architectures_are_refused(tmp_path: Path) -> None:
     one = ModelFolder(tiny.save(tiny.gpt2(), tmp_path / "gpt2"))
     with pytest.raises(AttackError, match="written for Llama's MLPs, and this is a 'gpt2'"):
         _upcycled(one, one, one)
+    biased = {"model_type": "llama", "attention_bias": True}
+    with pytest.raises(AttackError, match="attention has no biases"):
+        list(Upcycling().candidates(Workshop(one.tensors(), one.tensors(), [one.tensors()], config=biased)))
     with pytest.raises(AttackError, match="needs config, which was not given"):
         list(Upcycling().candidates(Workshop(one.tensors(), one.tensors(), [one.tensors()])))

@@ -39,6 +39,16 @@ def test_a_partner_of_which_a_kind_is_missing_has_no_headline() -> None:
     assert best([cell(0.0, points=[], problem="no")]) is None
 
 
+def test_a_part_of_the_second_scoring_hides_no_grid() -> None:
+    """A budget that ends in the middle of it may not make the worst cell better."""
+    rows = [cell(0.5, defender="original"), cell(0.0, defender="original", method=WITHOUT)]
+    rows += [cell(0.7, attack="alignment"), cell(0.2)]
+    again = [cell(0.1), cell(0.4, defender="original"), cell(0.0, defender="original", method=WITHOUT)]
+    assert headlines(rows, again)[0].worst.joint == 0.7
+    (found,) = headlines(rows, [cell(0.6, attack="alignment"), *again])
+    assert (found.worst.joint, found.control.joint) == (0.6, 0.4)
+
+
 def test_three_of_each_kind_are_scored_again() -> None:
     rows = [cell(number / 10, method=f"m{number}") for number in range(5)] + [cell(0.5, defender="original")]
     assert contenders(rows) == [
@@ -47,3 +57,9 @@ def test_three_of_each_kind_are_scored_again() -> None:
         Cell("protected", "", "m2", "p"),
         Cell("original", "", "ties", "p"),
     ]
+
+
+def test_the_base_itself_is_always_there_to_take() -> None:
+    rows = [cell(0.8, defender="original"), cell(-0.3, defender="original", method=WITHOUT), cell(0.25)]
+    (found,) = headlines(rows)
+    assert (found.without.joint, found.advantage) == (-0.3, 0.25)

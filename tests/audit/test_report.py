@@ -93,6 +93,14 @@ def test_plots_show_something(tmp_path: Path) -> None:
             assert len(colours) > 20
 
 
+def test_a_curve_without_points_is_left_out(tmp_path: Path) -> None:
+    one = report()
+    curves = [*one.content["recovery"], {"partner": "p", "kind": "aligned", "examples": 100, "points": []}]
+    written = write_plots(AuditReport({**one.content, "recovery": curves}), tmp_path)
+    whole = write_plots(one, tmp_path / "whole")
+    assert written[-1].read_bytes() == whole[-1].read_bytes()
+
+
 def test_what_was_not_measured_is_not_drawn(tmp_path: Path) -> None:
     one = report()
     rows = [row for row in one.content["cells"] if row["method"] != PATH]

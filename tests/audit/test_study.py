@@ -49,6 +49,12 @@ def test_merges_beat_the_base_until_a_release_is_among_them(tmp_path: Path) -> N
         "mean_gain": pytest.approx(-0.5, abs=0.25),
     }
     assert rows[1, ALONE, True]["over_best"]["mean_gain"] == 0  # the release answers as the model
+    control = rows[2, "average", True]["control"]["over_base"]  # the two subsets that the release is in, not all three
+    assert control["probability"] == 1
+    assert rows[3, "average", True]["control"] == {k: rows[3, "average", False][k] for k in ("over_base", "over_best")}
+    assert rows[1, ALONE, True]["control"]["over_base"]["mean_gain"] == pytest.approx(
+        found["models"]["scenes"] - found["base"], abs=2e-4
+    )
     single = [found["models"][name] for name in ("scenes", "aerial", "digits")]
     expected = sum(score - found["base"] for score in single) / 3
     assert rows[1, ALONE, False]["over_base"]["mean_gain"] == pytest.approx(expected, abs=2e-4)
@@ -62,6 +68,8 @@ def test_a_study_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len(merges) == 3
     assert small_study(tmp_path, **few) == first
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "merges").iterdir()} == merges
+    with pytest.raises(AuditError, match="holds a study with another content of tasks, list of tasks"):
+        small_study(tmp_path, tasks=["space.zoo.tasks:vision_scenes", "space.zoo.tasks:vision_aerial"], **few)
 
 
 def test_subsets_are_drawn_once_for_all_methods() -> None:

@@ -25,6 +25,7 @@ def test_it_writes_figures_tables_and_plots(tmp_path: Path) -> None:
     assert "with aerial: the best that any merge got of both skills is" in found.stdout
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "audit-grid.png",
+        "audit-recovery.png",
         "audit.json",
         "audit.md",
         "work",
