@@ -98,17 +98,22 @@ def from_audit(content: Mapping[str, Any], digest: str) -> MeasuredMerges | None
     Args:
         content: what `audit.json` holds.
         digest: of the release that it is of.
+
+    Raises:
+        CardError: the audit was stopped before its end: what it had not tried yet may be worse than its worst cell.
     """
+    from mergeguard_hub.audit.table import title_of
+
+    if not content.get("complete", True):
+        raise CardError(
+            "The audit is incomplete: attacks that it did not get to may be worse than all it tried. Run the same "
+            "`mergeguard audit` again, which goes on from there, or remove audit.json."
+        )
     if not content["headlines"]:
         return None
     headline = content["headlines"][0]
     partner = headline["partner"]
     cells = [cell for cell in content["cells"] if cell["partner"] == partner]
-    titles = {
-        name: row["title"]
-        for group in ("methods", "merge_attacks", "attacks")
-        for name, row in content["settings"][group].items()
-    }
     rows = []
     for method in dict.fromkeys(cell["method"] for cell in cells):
         own = [cell for cell in cells if cell["method"] == method]
@@ -117,8 +122,8 @@ def from_audit(content: Mapping[str, Any], digest: str) -> MeasuredMerges | None
         attacked = _best(cell for cell in own if cell["defender"] == "protected" and cell["attack"])
         if control is None or protected is None:
             continue
-        after = (attacked[0], titles.get(attacked[1], attacked[1])) if attacked is not None else (None, "")
-        rows.append(MergeRow(titles.get(method, method), control[0], protected[0], *after))
+        after = (attacked[0], title_of(content, attacked[1])) if attacked is not None else (None, "")
+        rows.append(MergeRow(title_of(content, method), control[0], protected[0], *after))
     worst = headline["worst"]["joint"]
     return MeasuredMerges(digest, tuple(rows), _estimate(worst), headline["advantage"], str(partner))
 

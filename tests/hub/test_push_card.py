@@ -136,6 +136,20 @@ def test_an_audit_becomes_rows() -> None:
     )
     assert (measured.worst, measured.advantage, measured.digest) == (Estimate(0.3, 0.01), 0.12, "sha256:x")
     assert from_audit({**_audit("any"), "headlines": []}, "x") is None
+    with pytest.raises(CardError, match="The audit is incomplete"):
+        from_audit({**_audit("any"), "complete": False}, "x")
+
+
+def test_methods_of_the_same_title_are_told_apart() -> None:
+    audit = _audit("any")
+    methods = {name: {"title": "Task arithmetic"} for name in ("task_arithmetic", "task_arithmetic_0.6")}
+    cells = [{**cell, "method": name} for name in methods for cell in audit["cells"]]
+    measured = from_audit({**audit, "cells": cells, "settings": {**audit["settings"], "methods": methods}}, "x")
+    assert measured is not None
+    assert [row.method for row in measured.rows] == [
+        "Task arithmetic (task arithmetic)",
+        "Task arithmetic (task arithmetic 0.6)",
+    ]
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["of these weights", "of others"])
