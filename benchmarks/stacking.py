@@ -1,26 +1,48 @@
 """What stops merges that average no weights: `python -m benchmarks.stacking` writes results/stacking.md.
 
-Frankenmerges and upcycling to a mixture of experts, on the zoo's Llamas, for four recipes and the unprotected control.
+Frankenmerges of the zoo's image classifiers and Llamas, and upcycling of the Llamas to a mixture of experts, for four
+recipes and the unprotected control.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mergeguard_hub import Recipe, ResidualShuffle, protect_folder
-from mergeguard_hub.attacks import Frankenmerge, Upcycling
+from mergeguard_hub.attacks import Frankenmerge, MergeAttack, Upcycling
 from mergeguard_hub.audit import AuditReport, audit
 from space.release import DEMO_KEY
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "stacking"
+ZOO = ROOT / "space" / "zoo"
 RESULT = ROOT / "benchmarks" / "results" / "stacking.md"
-WEIGHTS = ROOT / "space" / "zoo" / "language" / "weights"
-DEFENDER, PARTNER = "math", "code"
 LIMIT, SCREEN = 60, 12  # items of each task, and for choosing among candidates
-WAYS = {"frankenmerge": Frankenmerge(), "upcycling": Upcycling()}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A defender, a partner and the merges that are tried.
+
+    Attributes:
+        family: of the zoo.
+        defender: whose release is merged.
+        partner: with whom.
+        ways: the merges by name.
+    """
+
+    family: str
+    defender: str
+    partner: str
+    ways: Mapping[str, MergeAttack]
+
+
+CASES = (
+    Case("vision", "scenes", "aerial", {"frankenmerge": Frankenmerge()}),
+    Case("language", "math", "code", {"frankenmerge": Frankenmerge(), "upcycling": Upcycling()}),
+)
 
 
 def recipes() -> dict[str, Recipe]:
@@ -35,52 +57,51 @@ def recipes() -> dict[str, Recipe]:
     }
 
 
-def report_on(number: int, recipe: Recipe) -> AuditReport:
+def report_on(case: Case, number: int, recipe: Recipe) -> AuditReport:
     """Protect the defender with a recipe and carry out the merges."""
-    place = WORK / str(number)
+    place, weights = WORK / case.family / str(number), ZOO / case.family / "weights"
     if not (place / "release").exists():
-        protect_folder(WEIGHTS / DEFENDER, place / "release", recipe=recipe, key=DEMO_KEY, base=WEIGHTS / "base")
+        protect_folder(weights / case.defender, place / "release", recipe=recipe, key=DEMO_KEY, base=weights / "base")
     return audit(
         place / "release",
-        original=WEIGHTS / DEFENDER,
-        base=WEIGHTS / "base",
-        partners=[WEIGHTS / PARTNER],
-        tasks=[f"space.zoo.tasks:language_{name}" for name in (DEFENDER, PARTNER)],
+        original=weights / case.defender,
+        base=weights / "base",
+        partners=[weights / case.partner],
+        tasks=[f"space.zoo.tasks:{case.family}_{name}" for name in (case.defender, case.partner)],
         work=place / "work",
         methods={},
-        merge_attacks=WAYS,
+        merge_attacks=case.ways,
         attacks={},
         limit=LIMIT,
         screen=SCREEN,
+        recover=False,
     )
 
 
-def line(title: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a line of the table: for each way both transfers of the best merge, and its joint gain."""
-    cells = []
-    for way in WAYS:
-        best = rows[way]["points"][0]
-        ours, theirs = (part["value"] for part in best["transfers"])
-        joint = best["joint"]
-        cells.append(f"{ours:.2f} / {theirs:.2f} | **{joint['value']:.2f} ± {joint['standard_error']:.2f}**")
-    return f"| {title} | {' | '.join(cells)} |"
+def lines(case: Case) -> Iterator[str]:
+    """Yield a line for each way and recipe: both transfers of the best merge, and its joint gain."""
+    reports = {title: report_on(case, number, recipe) for number, (title, recipe) in enumerate(recipes().items())}
+    for way in case.ways:
+        control = next(iter(reports.values())).cells(defender="original", method=way)
+        rows = {"unprotected": control} | {
+            title: report.cells(defender="protected", method=way) for title, report in reports.items()
+        }
+        for title, (row,) in rows.items():
+            best = row["points"][0]
+            ours, theirs = (part["value"] for part in best["transfers"])
+            joint = f"**{best['joint']['value']:.2f} ± {best['joint']['standard_error']:.2f}**"
+            yield f"| {way}, {case.defender} + {case.partner} | {title} | {ours:.2f} / {theirs:.2f} | {joint} |"
 
 
 def main() -> None:
     """Measure, print the table and write it."""
-    lines = [
-        "| defender | frankenmerge: our skill / partner's | joint gain | upcycling: ours / partner's | joint gain |"
-    ]
-    lines.append("|---|---|---|---|---|")
-    for number, (title, recipe) in enumerate(recipes().items()):
-        report = report_on(number, recipe)
-        for defender, name in (("original", "unprotected"), ("protected", title)):
-            if defender == "protected" or number == 0:
-                found = {way: report.cells(defender=defender, method=way)[0] for way in WAYS}
-                lines.append(line(name, found))
-                print(lines[-1], flush=True)
-    facts = f"*{DEFENDER}* with *{PARTNER}*; transfers on {LIMIT} items of each task, of the best of the candidates."
-    RESULT.write_text("\n".join([*lines, "", facts]) + "\n", encoding="utf-8")
+    table = ["| merge | defender | our skill / partner's | joint gain |", "|---|---|---|---|"]
+    for case in CASES:
+        for line in lines(case):
+            print(line, flush=True)
+            table.append(line)
+    facts = f"Transfers on {LIMIT} items of each task, of the best of the candidates."
+    RESULT.write_text("\n".join([*table, "", facts]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ class _Bench:
             yield Candidate("", {}, method.merge(base, [release, partner]))
             return
         folder = ModelFolder(self._arena.base)
-        config = None if folder.is_pipeline else folder.components[""].config
+        config = {"model_type": "pipeline"} if folder.is_pipeline else folder.components[""].config
         average = TaskArithmetic(scale=0.5).merge
         workshop = Workshop(release, base, [partner], merge=average, score=self._score, config=config)
         yield from self._arena.merge_attacks[self._cell.method].candidates(workshop)

@@ -95,7 +95,7 @@ def draw_path(report: AuditReport, figure: Figure) -> bool:
     partners = [one for one in _partners(report) if report.cells(partner=one, method=PATH)]
     if not partners:
         return False
-    figure.set_size_inches(5.2 * len(partners), 4.2)
+    figure.set_size_inches(max(8.0, 5.2 * len(partners)), 4.2)  # so that the legend has room
     panels = figure.subplots(1, len(partners), squeeze=False, sharey=True)
     for axes, partner in zip(panels[0], partners, strict=True):
         _draw_lines(report, partner, axes)

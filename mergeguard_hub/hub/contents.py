@@ -10,6 +10,7 @@ from typing import Any
 
 from mergeguard_hub.checkpoint import open_folder
 from mergeguard_hub.errors import ModifiedReleaseError, NotProtectedError
+from mergeguard_hub.hub.disguised import refuse_disguised
 from mergeguard_hub.release.claims import claimed_digest, claims_in, digests_of, whole_digest
 from mergeguard_hub.release.meter import Meter
 from mergeguard_hub.release.report import ProgressCallback
@@ -25,6 +26,9 @@ NEVER = (
     "rng_state*",
     "trainer_state.json",
     "training_args.bin",
+    "*/training_args.bin",
+    ".env",
+    "*/.env",
     "checkpoint-*/",
     "global_step*/",
     "last-checkpoint/",
@@ -81,6 +85,7 @@ def read_contents(
     record = read_sidecar(folder)
     components = open_folder(folder, exclude=left_out)
     found = side_files(folder, components, exclude=left_out)
+    refuse_disguised(folder, {name: path for name, path in found.items() if only is None or name in (*only, README)})
     digests = digests_of(components, None, Meter(progress))
     if record is None:
         raise _unrecorded(folder, claims_in(components), digests)

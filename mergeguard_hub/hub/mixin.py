@@ -46,6 +46,7 @@ class MergeGuardMixin:
       model is). Do not publish it in another way, and save what you mean to resume from with `protection=False` or a
       class without the mixin.
     * It does not cover an adapter that is put on the model later: PEFT saves adapters itself, unprotected.
+      Pushing one is refused, also by a Trainer if `peft` was imported before the model was enabled.
     * It does not check what a subclass changes in `forward`. The release is loaded, and was proved, as the nearest
       class that the library ships.
 

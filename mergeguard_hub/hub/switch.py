@@ -13,6 +13,7 @@ from mergeguard_hub.hub.families import PLAIN, SETTINGS, innermost, plain_class
 from mergeguard_hub.hub.mixin import MergeGuardMixin
 from mergeguard_hub.hub.refusals import check_model
 from mergeguard_hub.hub.settings import SaveSettings
+from mergeguard_hub.hub.upstream import watch_uploads
 
 if TYPE_CHECKING:
     from mergeguard_hub.protection.key import Key
@@ -68,6 +69,7 @@ def enable(
     if not isinstance(inner, MergeGuardMixin):
         _become(inner, guarded_class(type(inner)))
     vars(inner)[SETTINGS] = settings
+    watch_uploads()  # also what was imported since the first object of this class
     return model
 
 

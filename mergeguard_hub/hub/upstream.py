@@ -20,8 +20,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from mergeguard_hub.errors import HookError, MergeGuardError
+from mergeguard_hub.hub.adapters import refuse_adapter, refuse_adapter_folder, watch_adapters
 from mergeguard_hub.hub.contents import NEVER
-from mergeguard_hub.hub.families import SETTINGS, loaded_class
+from mergeguard_hub.hub.families import loaded_class
 from mergeguard_hub.hub.owner_key import project
 from mergeguard_hub.hub.push import Wording, publish
 from mergeguard_hub.hub.remote import Destination
@@ -64,6 +65,7 @@ def watch_uploads() -> None:
     pipeline: Any = loaded_class("transformers.pipelines.base", "Pipeline")
     if pipeline is not None and not hasattr(pipeline.push_to_hub, _MARK):
         pipeline.push_to_hub = _marked(_named(pipeline.push_to_hub))
+    watch_adapters(watch_uploads)
 
 
 def _marked(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -85,7 +87,7 @@ def _dispatched(original: Callable[..., Any]) -> Callable[..., Any]:
     def _upload_modified_files(self: Any, working_dir: Any, repo_id: str, *args: Any, **kwargs: Any) -> Any:
         folder = Path(working_dir).resolve()
         if folder not in _saved:
-            _refuse_adapter(self)
+            refuse_adapter(self)
             return original(self, working_dir, repo_id, *args, **kwargs)
         where = Destination(repo_id, kwargs.get("revision"), bool(kwargs.get("create_pr")), token=kwargs.get("token"))
         wording = Wording(kwargs.get("commit_message"), kwargs.get("commit_description"))
@@ -107,21 +109,6 @@ def _whole_only(original: Callable[..., Any]) -> Callable[..., Any]:
         return original(self, working_dir, *args, **kwargs)
 
     return _upload_folder
-
-
-def _refuse_adapter(pushed: Any) -> None:
-    """Refuse the adapter of a protected model: the library would publish it raw."""
-    peft: Any = loaded_class("peft.peft_model", "PeftModel")
-    if peft is None or not isinstance(pushed, peft):
-        return
-    settings = getattr(pushed.get_base_model(), SETTINGS, None)
-    if settings is not None and settings.protects:
-        raise HookError(
-            f"The base model of this {type(pushed).__name__} is protected, and its adapter would go up as it is. What "
-            "rearranges a base model cannot be done to an adapter alone, because everybody has the base that it is "
-            "for; and mixing an adapter's two factors is undone by multiplying them out. Merge the adapter into the "
-            "base (merge_and_unload()) and push that, or call disable(model) first to publish the adapter raw."
-        )
 
 
 def _api_of(original: Callable[[], Any]) -> Callable[[], Any]:
@@ -155,6 +142,7 @@ class TrainerApi:
     def upload_folder(self, *, repo_id: str, folder_path: Any, **options: Any) -> Any:
         """Upload a Trainer's output directory, or leave a checkpoint that is meant for resuming where it is."""
         folder = Path(folder_path).resolve()
+        refuse_adapter_folder(folder)
         if not any(folder in (saved, saved.parent) for saved in _saved):
             return self._client.upload_folder(repo_id=repo_id, folder_path=folder_path, **options)
         background = bool(options.get("run_as_future"))

@@ -90,6 +90,25 @@ def test_the_adapter_of_a_protected_model(hub: LocalHub, tmp_path: Path) -> None
     assert "adapter_model.safetensors" in hub.files("me/adapter")
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks the old name
+@pytest.mark.parametrize("strategy", ["every_save", "end", "checkpoint", "all_checkpoints"])
+def test_a_trainer_of_the_adapter_of_a_protected_model(hub: LocalHub, strategy: str, tmp_path: Path) -> None:
+    """Refused, and nothing of it is sent; with the base's protection off it goes the old way."""
+    from peft import LoraConfig, get_peft_model
+
+    base = enable(tiny.llama(), key=KEY)
+    adapted = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"]))
+    trainer = _trainer(adapted, tmp_path / "run", hub_strategy=strategy)
+    with pytest.raises(HookError, match=r"its adapter would go up as it is.*merge_and_unload\(\)"):
+        (trainer.push_to_hub if strategy == "end" else trainer.train)()
+    assert hub.files("me/model").keys() == {".gitattributes"}
+    assert not any(b"lora" in exchange.body for exchange in hub.log)
+    if strategy == "end":
+        disable(base)
+        trainer.push_to_hub()
+        assert "adapter_model.safetensors" in hub.files("me/model")
+
+
 def test_a_folder_that_is_saved_plainly_again_goes_the_old_way(hub: LocalHub, tmp_path: Path) -> None:
     """Who asks for protection=False gets it, in the same folder too."""
     model = enable(tiny.llama(), key=KEY)
