@@ -138,7 +138,7 @@ def test_every_entry_says_what_it_is(table: dict[str, Any]) -> None:
     for attack in table.values():
         assert attack.title
         assert attack.paper == "" or attack.paper.startswith("https://arxiv.org/abs/")
-        assert attack.needs <= {"base", "architecture", "partner", "inputs", "merge", "score"}
+        assert attack.needs <= {"base", "architecture", "partner", "inputs", "merge", "score", "config"}
         assert attack() == attack(), "not a frozen dataclass of settings"
         assert len(inspect.signature(attack).parameters) <= 5
 
