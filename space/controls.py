@@ -41,10 +41,10 @@ class Controls:
         merge = values.get("merge", next(iter(MERGES)))
         updates: Updates = {
             "defender": {"value": defender},
-            "partner": _partner(self.shelf, defender, values.get("partner")),
-            "protection": _protection(self.shelf, defender, values.get("protection")),
+            "partner": partner_of(self.shelf, defender, values.get("partner")),
+            "protection": protection_of(self.shelf, defender, values.get("protection")),
             "merge": {"value": merge},
-            "weight": _weight(merge, values.get("weight")),
+            "weight": weight_of(merge, values.get("weight")),
         }
         return updates
 
@@ -54,16 +54,16 @@ def lay_out(family: str) -> Controls:
     shelf = SHELVES[family]
     first, second, *_ = shelf.skills
     merge_name, merge_start = next(iter(MERGES.items()))
-    defender = _dropdown("Defender", choices=_titled(shelf, list(shelf.skills)), value=first)
-    partner = _dropdown("Partner", choices=_titled(shelf, shelf.partners(first)), value=second)
-    protection = _dropdown("Protection", **_protection(shelf, first, None))
-    merge = _dropdown("Merge method", choices=list(MERGES), value=merge_name)
-    weight = gr.Slider(0, step=0.05, label="Merge weight", buttons=[], **_weight(merge_name, merge_start.start))
+    defender = dropdown("Defender", choices=titled(shelf, list(shelf.skills)), value=first)
+    partner = dropdown("Partner", choices=titled(shelf, shelf.partners(first)), value=second)
+    protection = dropdown("Protection", **protection_of(shelf, first, None))
+    merge = dropdown("Merge method", choices=list(MERGES), value=merge_name)
+    weight = gr.Slider(0, step=0.05, label="Merge weight", buttons=[], **weight_of(merge_name, merge_start.start))
 
     def on_defender(chosen: str, present: str, protected: str) -> list[Any]:
         return [
-            gr.update(**_partner(shelf, chosen, present)),
-            gr.update(**_protection(shelf, chosen, protected)),
+            gr.update(**partner_of(shelf, chosen, present)),
+            gr.update(**protection_of(shelf, chosen, protected)),
         ]
 
     defender.input(
@@ -74,7 +74,7 @@ def lay_out(family: str) -> Controls:
         show_progress="hidden",
     )
     merge.input(
-        lambda chosen: gr.update(**_weight(chosen, None)),
+        lambda chosen: gr.update(**weight_of(chosen, None)),
         merge,
         weight,
         api_visibility="private",
@@ -117,26 +117,31 @@ def snippets(family: str, controls: Controls) -> None:
     )
 
 
-def _dropdown(label: str, **settings: Any) -> gr.Dropdown:
+def dropdown(label: str, **settings: Any) -> gr.Dropdown:
+    """Lay out a short list to choose from."""
     return gr.Dropdown(label=label, filterable=False, **settings)
 
 
-def _titled(shelf: Shelf, models: list[str]) -> list[tuple[str, str]]:
+def titled(shelf: Shelf, models: list[str]) -> list[tuple[str, str]]:
+    """Return models with what they can do, as a list to choose from takes them."""
     return [(shelf.skills[name], name) for name in models]
 
 
-def _partner(shelf: Shelf, defender: str, wanted: str | None) -> dict[str, Any]:
+def partner_of(shelf: Shelf, defender: str, wanted: str | None) -> dict[str, Any]:
+    """Return the partners that belong to a defender, and the one wanted if it is among them."""
     others = shelf.partners(defender)
-    return {"choices": _titled(shelf, others), "value": wanted if wanted in others else others[0]}
+    return {"choices": titled(shelf, others), "value": wanted if wanted in others else others[0]}
 
 
-def _protection(shelf: Shelf, defender: str, wanted: str | None) -> dict[str, Any]:
+def protection_of(shelf: Shelf, defender: str, wanted: str | None) -> dict[str, Any]:
+    """Return the protections that a defender has, and the one wanted if it is among them."""
     offered = shelf.protections(defender)
     value = wanted if wanted in offered else offered[0]
     return {"choices": [(f"{name}: {PROTECTIONS[name]}", name) for name in offered], "value": value}
 
 
-def _weight(merge: str, wanted: float | None) -> dict[str, Any]:
+def weight_of(merge: str, wanted: float | None) -> dict[str, Any]:
+    """Return what the weight means in a merge, and the value wanted if it is in its range."""
     choice = MERGES[merge]
     fits = wanted is not None and 0 <= wanted <= choice.highest
     return {"info": choice.meaning, "maximum": choice.highest, "value": wanted if fits else choice.start}

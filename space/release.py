@@ -32,16 +32,22 @@ def release(name: str, *, family: str = "vision", protection: str = "exact") -> 
         family: a key of `SHELVES`.
         protection: name of a preset, or `HARDENED` for the model that was hardened in training, protected exactly.
     """
-    shelf = SHELVES[family]
-    source = shelf.hardened(name) if protection == HARDENED else shelf.folder(name)
-    if source is None:
-        raise FileNotFoundError(f"The zoo holds no hardened {name} of the family {family}.")
+    source = source_of(name, family=family, protection=protection)
     folder = workspace() / f"{family}-{name}-{protection}"
     with _one_at_a_time[folder]:
         if not folder.exists():  # it appears whole or not at all
             recipe = "exact" if protection == HARDENED else protection
-            protect_folder(source, folder, recipe=recipe, key=DEMO_KEY, base=shelf.folder(BASE))
+            protect_folder(source, folder, recipe=recipe, key=DEMO_KEY, base=SHELVES[family].folder(BASE))
     return folder
+
+
+def source_of(name: str, *, family: str, protection: str) -> Path:
+    """Return the folder that a release is made from: the model's, or that of the one hardened in training."""
+    shelf = SHELVES[family]
+    source = shelf.hardened(name) if protection == HARDENED else shelf.folder(name)
+    if source is None:
+        raise FileNotFoundError(f"The zoo holds no hardened {name} of the family {family}.")
+    return source
 
 
 def load_release(name: str, *, protection: str = "exact") -> ViTForImageClassification:

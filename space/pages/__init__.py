@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from space.page import Page
-from space.pages import vision
+from space.pages import attacks, vision
 
-PAGES: tuple[Page, ...] = (vision.PAGE,)
+PAGES: tuple[Page, ...] = (vision.PAGE, attacks.PAGE)
