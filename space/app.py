@@ -13,12 +13,14 @@ import gradio as gr
 from transformers.utils.logging import disable_progress_bar
 
 from space.pages import PAGES
+from space.pages.yours.model import LARGEST_BYTES
 from space.share import SCRIPT, wire
 from space.theme import theme
 
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 MOST_WAITING = 40  # visitors in a queue; more are told to come back
-LARGEST_UPLOAD = "64mb"
+LARGEST_UPLOAD = LARGEST_BYTES  # of one file
+FILES_GO_AFTER_S = (300, 1800)  # visitors' files: looked for every five minutes, removed after half an hour
 
 _INTRODUCTION = """
 # What a merge does to a protected model
@@ -31,7 +33,7 @@ the original does, but a merge with it no longer fits together.
 
 def build() -> gr.Blocks:
     """Lay out the page."""
-    page = gr.Blocks(title="MergeGuard", analytics_enabled=False)
+    page = gr.Blocks(title="MergeGuard", analytics_enabled=False, delete_cache=FILES_GO_AFTER_S)
     with page:
         gr.Markdown(_INTRODUCTION, elem_id="introduction")
         built = {}

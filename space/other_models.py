@@ -116,10 +116,23 @@ def checked_id(text: object, what: str) -> str:
 
 def _fetched(name: str, files: Sequence[str]) -> Path:
     folder = local_folder(name, token=False, quiet=True, only=files, ignore=_VARIANTS, most_bytes=LARGEST_BYTES)
+    refuse_code(folder, name)
+    return folder
+
+
+def refuse_code(folder: Path, name: str) -> None:
+    """Refuse a model that comes with code of its own.
+
+    Args:
+        folder: of the model.
+        name: what it is called in the message.
+
+    Raises:
+        ChoiceError: a configuration names classes of the repository.
+    """
     for config in sorted(folder.rglob("*.json")):
         if config.name in ("config.json", "tokenizer_config.json") and "auto_map" in _read(config):
             raise ChoiceError(f"{name} needs code of its own ({config.name}: auto_map), and none is ever run here.")
-    return folder
 
 
 def _read(file: Path) -> Any:

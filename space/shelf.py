@@ -68,11 +68,11 @@ SHELVES: dict[str, Shelf] = {
         Shelf(
             "vision",
             {
+                "scenes": "scenes",
+                "aerial": "aerial views",
                 "digits": "handwritten digits",
                 "textures": "textures",
-                "scenes": "scenes",
                 "vehicles": "kinds of vehicle",
-                "aerial": "aerial views",
                 "land": "land use",
                 "numbers": "house numbers",
                 "signs": "road signs",

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from space.page import Page
-from space.pages import attacks, vision
+from space.pages import attacks, how, vision, yours
 
-PAGES: tuple[Page, ...] = (vision.PAGE, attacks.PAGE)
+PAGES: tuple[Page, ...] = (vision.PAGE, attacks.PAGE, yours.PAGE, how.PAGE)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = os.environ.get("MERGEGUARD_SCREENSHOTS")  # a folder to keep them in, to be looked at
@@ -62,11 +62,15 @@ class Visit:
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
         )
         self.page.set_default_timeout(TIMEOUT_MS)
-        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(f"{address}?{urlencode(choices)}" if choices else address)
         self.page.wait_for_selector("#introduction h1")
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error":  # what Gradio's own parts say besides is theirs
+            self.complaints.append(message.text)
 
     @property
     def outside(self) -> list[str]:
