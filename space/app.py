@@ -37,7 +37,7 @@ def build() -> gr.Blocks:
     with page:
         gr.Markdown(_INTRODUCTION, elem_id="introduction")
         built = {}
-        with gr.Tabs(elem_id="tabs") as tabs:
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             for each in PAGES:
                 with gr.Tab(each.title, id=each.slug, elem_id=f"{each.slug}-tab") as tab:
                     built[each.slug] = each.build()
@@ -64,6 +64,7 @@ def main(port: int | None, host: str | None, mcp: bool) -> None:
         footer_links=[],
         max_file_size=LARGEST_UPLOAD,
         mcp_server=mcp,
+        show_error=True,  # sentences only: `in_sentences` keeps everything else back
         quiet=True,
         ssr_mode=False,
         prevent_thread_lock=True,

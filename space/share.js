@@ -32,6 +32,10 @@ window.mergeguard = (() => {
     },
     pressRun() {
       restored = true;
+      const tabs = [...document.querySelectorAll("[role=tab]")];
+      const at = tabs.findIndex((tab) => tab.getAttribute("aria-selected") === "true");
+      const now = at < 0 ? "" : tabs[at].id.replace("-tab-button", "");
+      if (now && now !== open && (open || at > 0)) this.show(now); // chosen while the page was still opening
       if (shared) setTimeout(() => document.getElementById(`${open}-run`)?.click(), 300);
     },
   };
