@@ -62,7 +62,7 @@ def lay_out(family: str) -> Controls:
 
     def on_defender(chosen: str, present: str, protected: str) -> list[Any]:
         return [
-            gr.update(**partner_of(shelf, chosen, present)),
+            gr.update(**partner_of(shelf, chosen, shelf.usual.get(chosen, present))),
             gr.update(**protection_of(shelf, chosen, protected)),
         ]
 
