@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 import gradio as gr
-from transformers.utils.logging import disable_progress_bar
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
 
 from space.pages import PAGES
 from space.pages.yours.model import LARGEST_BYTES
@@ -56,7 +57,8 @@ def build() -> gr.Blocks:
 @click.option("--mcp", is_flag=True, help="Offer the page's functions to language models too; needs gradio[mcp].")
 def main(port: int | None, host: str | None, mcp: bool) -> None:
     """Serve the page until it is stopped."""
-    disable_progress_bar()
+    for library in (diffusers_logging, transformers_logging):
+        library.disable_progress_bar()
     page = build()
     _, address, _ = page.launch(
         server_name=host,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,21 +16,27 @@ from huggingface_hub.utils import disable_progress_bars
 from PIL import Image, ImageChops
 from playwright.sync_api import Browser
 
-from mergeguard_hub import protect_folder
-from mergeguard_hub.merging import TaskArithmetic, merge_folders
 from space.choice import LONGEST_PROMPT, Choice, ChoiceError
 from space.pages.images import first, from_hub, show
 from space.pages.images.compare import Candidate, Comparison, compare
-from space.pages.images.prompts import LARGEST_SEED, MOST, checked_seed, known, prompts_in, ready, starting, wish
+from space.pages.images.prompts import (
+    LARGEST_SEED,
+    MOST,
+    checked_seed,
+    drawing_of,
+    known,
+    prompts_in,
+    ready,
+    starting,
+    wish,
+)
 from space.pages.images.view import data_url, render
 from space.pages.images.words import lead, measured
-from space.release import DEMO_KEY
 from space.shelf import SHELVES
+from space.snippet import python_of
 from space.zoo.images.captions import Hero, in_part
-from space.zoo.images.models import load_pipeline
 from space.zoo.images.scorer import Scorer
-from space.zoo.images.tasks import draw
-from tests.space.visit import Visit
+from tests.space.visit import ROOT, Visit
 
 # diffusers hands a tensor to numpy in a way that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -39,7 +44,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 PROMPT = "mirvo angry with a purple scarf in the snow"
 CHOICE = Choice("images", "hero", "styles", "Task arithmetic", 0.6)
 SHARED = {"merge": "Task arithmetic", "weight": "0.6", "prompts": PROMPT, "seed": "3"}
-CONTROL, MERGED = "Merge without protection", "Merge with protection"
 
 
 def picture_at(visit: Visit, cell: str) -> Image.Image:
@@ -57,15 +61,15 @@ def comparison() -> Comparison:
     return compare(wish(CHOICE, PROMPT, 3))
 
 
-def test_the_merge_shown_is_really_computed(browser: Browser, address: str, tmp_path: Path) -> None:
+def test_the_merge_shown_is_really_computed(
+    browser: Browser, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     visit = Visit(browser, address, tab="images", **SHARED)
     visit.wait_until_done("images")
-    own, other, base = (SHELVES["images"].folder(name) for name in ("hero", "styles", "base"))
-    release, merged = tmp_path / "release", tmp_path / "merged"
-    protect_folder(own, release, recipe="exact", key=DEMO_KEY, base=base)
-    merge_folders(TaskArithmetic(scale=0.6), base=base, models=[release, other], target=merged, force=True)
-    shutil.copytree(base / "vae", merged / "vae", dirs_exist_ok=True)  # what was not fine-tuned is the base's
-    (expected,) = draw(load_pipeline(merged), [PROMPT], [3])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "space").symlink_to(ROOT / "space")
+    exec(compile(python_of(CHOICE) + drawing_of(PROMPT, 3), "the script that the page shows", "exec"), {})
+    expected = Image.open(tmp_path / "0.png")
     assert ImageChops.difference(picture_at(visit, "0-merged"), expected).getbbox() is None
     (seen,) = Scorer.load(SHELVES["images"].folder("scorer")).see([expected])
     assert f"hero {seen.of('subject', 'mirvo'):.2f} · angry {seen.of('expression', 'angry'):.2f}" in seen_at(

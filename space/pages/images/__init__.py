@@ -17,7 +17,7 @@ from space.merges import MERGES
 from space.page import Built, Page
 from space.pages.images import from_hub
 from space.pages.images.compare import compare, stages
-from space.pages.images.prompts import FIRST_SEED, LARGEST_SEED, LONGEST, ready, starting, wish
+from space.pages.images.prompts import FIRST_SEED, LARGEST_SEED, LONGEST, MOST, WORDS, drawing_of, ready, starting, wish
 from space.pages.images.view import render
 from space.shelf import SHELVES
 from space.status import Status
@@ -79,7 +79,7 @@ def build() -> Built:
         with gr.Column(scale=4, min_width=320):
             status = gr.HTML(elem_id=f"{_SLUG}-status")
             result = gr.HTML(first_view(_SLUG), elem_id=f"{_SLUG}-result", min_height=320)
-    snippets(FAMILY, controls)
+    snippets(FAMILY, controls, asked=list(asked.values()), use=drawing_of)
     running: list[Any] = [
         run.click(
             show,
@@ -110,7 +110,7 @@ def _what_to_draw(controls: Controls) -> dict[str, Any]:
     prompts = gr.Textbox(
         starting(defender, partner),
         label="Prompts",
-        info="One a line, at most four.",
+        info=f"One a line, at most {MOST}. The models know words like the examples', and read {WORDS} of them.",
         lines=4,
         max_lines=8,
         max_length=LONGEST,

@@ -23,12 +23,26 @@ from space.zoo.images.captions import (
 )
 from space.zoo.images.grid import SEED as FIRST_SEED
 from space.zoo.images.grid import first_of_each
+from space.zoo.images.models import CONTEXT
 
-__all__ = ["FIRST_SEED", "LARGEST_SEED", "LONGEST", "MOST", "Wish", "known", "ready", "starting", "wish"]
+__all__ = [
+    "FIRST_SEED",
+    "LARGEST_SEED",
+    "LONGEST",
+    "MOST",
+    "WORDS",
+    "Wish",
+    "drawing_of",
+    "known",
+    "ready",
+    "starting",
+    "wish",
+]
 
 MOST = 4  # prompts at a time; five columns of them take two processor cores a few seconds
 LONGEST = MOST * (LONGEST_PROMPT + 1)  # characters of all of them, with the ends of their lines
 LARGEST_SEED = 2**31 - 1
+WORDS = CONTEXT - 2  # that a model reads, each of them one token; two mark beginning and end
 _OF_EACH = 2  # of the prompts that a visitor starts with, for defender and partner each
 
 
@@ -103,3 +117,13 @@ def ready() -> Mapping[str, str]:
         **{what: "\n".join(first_of_each(skill)) for skill, what in SHELVES["images"].skills.items()},
         "the hero in painting styles": "\n".join(both),
     }
+
+
+def drawing_of(text: str, seed: int) -> str:
+    """Return the last lines of a script: they draw the prompts with the merge that the lines before have made."""
+    prompts = list(prompts_in(text))
+    return (
+        "\nfrom space.zoo.images.models import load_pipeline\nfrom space.zoo.images.tasks import draw\n\n"
+        f'pictures = draw(load_pipeline("merged"), {prompts!r}, seeds={[checked_seed(seed)] * len(prompts)})\n'
+        'for row, picture in enumerate(pictures):\n    picture.save(f"{row}.png")\n'
+    )
