@@ -10,14 +10,18 @@ from pathlib import Path
 
 import click
 import gradio as gr
-from transformers.utils.logging import disable_progress_bar
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
 
 from space.pages import PAGES
 from space.pages.yours.model import LARGEST_BYTES
 from space.share import SCRIPT, wire
 from space.theme import theme
 
-STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+_HERE = Path(__file__).parent
+STYLE = "".join(
+    file.read_text(encoding="utf-8") for file in (_HERE / "style.css", *sorted(_HERE.glob("pages/*/style.css")))
+)
 MOST_WAITING = 40  # visitors in a queue; more are told to come back
 LARGEST_UPLOAD = LARGEST_BYTES  # of one file
 FILES_GO_AFTER_S = (300, 1800)  # visitors' files: looked for every five minutes, removed after half an hour
@@ -53,7 +57,8 @@ def build() -> gr.Blocks:
 @click.option("--mcp", is_flag=True, help="Offer the page's functions to language models too; needs gradio[mcp].")
 def main(port: int | None, host: str | None, mcp: bool) -> None:
     """Serve the page until it is stopped."""
-    disable_progress_bar()
+    for library in (diffusers_logging, transformers_logging):
+        library.disable_progress_bar()
     page = build()
     _, address, _ = page.launch(
         server_name=host,

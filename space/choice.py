@@ -76,12 +76,14 @@ def checked_text(text: object, what: str) -> str:
         what: it is, for the message: "prompt".
 
     Raises:
-        ChoiceError: it is no text, empty, or longer than `LONGEST_PROMPT`.
+        ChoiceError: it is no text, empty, longer than `LONGEST_PROMPT`, or not to be written in UTF-8.
     """
     if not isinstance(text, str) or not text.strip():
         raise ChoiceError(f"The {what} is empty: write one, or take an example.")
     if len(text) > LONGEST_PROMPT:
         raise ChoiceError(f"The {what} has {len(text):,} characters: at most {LONGEST_PROMPT} are taken.")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ChoiceError(f"The {what} has half a character in it, which no model can read: write it again.")
     return text.strip()
 
 

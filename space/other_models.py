@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 
 from mergeguard_hub import protect_folder
-from mergeguard_hub.audit.model_folder import ModelFolder
+from mergeguard_hub.audit.model_folder import ModelFolder, tuned_components
 from mergeguard_hub.hub.source import local_folder
 from mergeguard_hub.merging import MergeMethod, merge_folders
 from space.choice import ChoiceError, checked_text
@@ -64,8 +65,15 @@ class OtherModels:
                 own = self.folder("defender" if column == "control" else "protected")
                 models = [own, self.folders["partner"]]
                 merge_folders(self.method, base=self.folders[BASE], models=models, target=target, force=True)
+                self._take_back_from_base(target)
             self.folders[column] = target
         return self.folders[column]
+
+    def _take_back_from_base(self, merged: Path) -> None:
+        """Give a merge the components that no fine-tuning changed, an autoencoder for one, as any free-rider can."""
+        base, partner = (ModelFolder(self.folders[who]) for who in (BASE, "partner"))
+        for part in base.components.keys() - set(tuned_components(base, partner)):
+            shutil.copytree(base.path / part, merged / part, dirs_exist_ok=True)
 
     def load(self, column: str) -> Any:
         """Load a model with the plain classes, in float32, on the GPU if there is one; nothing keeps it."""

@@ -70,7 +70,8 @@ def accepted(component: Component, text: str) -> Any:
         return {"true": True, "false": False}.get(text)
     if isinstance(component, gr.Radio | gr.Dropdown):
         return text if text in [value for _, value in component.choices] else None
-    return text if len(text) <= LONGEST_PROMPT else None
+    longest = getattr(component, "max_length", None) or LONGEST_PROMPT
+    return text if len(text) <= longest else None
 
 
 def _number(text: str, lowest: float | None, highest: float | None) -> float | int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ZOO = Path(__file__).parent / "zoo"
@@ -26,10 +26,12 @@ class Shelf:
     Attributes:
         name: of its folder in the zoo.
         skills: what each fine-tune can do, by its name; the first is the default defender, the second its partner.
+        usual: the partner that a defender is measured with, where it has one.
     """
 
     name: str
     skills: Mapping[str, str]
+    usual: Mapping[str, str] = field(default_factory=dict)
 
     def folder(self, model: str) -> Path:
         """Return the folder of a model of this family."""
@@ -45,8 +47,9 @@ class Shelf:
         return [name for name in PROTECTIONS if name != HARDENED or self.hardened(defender)]
 
     def partners(self, defender: str) -> list[str]:
-        """Return everybody that a defender can be merged with."""
-        return [name for name in self.skills if name != defender]
+        """Return everybody that a defender can be merged with, the usual partner first."""
+        others = (name for name in self.skills if name != defender)
+        return sorted(others, key=lambda name: name != self.usual.get(defender))
 
 
 SHELVES: dict[str, Shelf] = {
@@ -60,6 +63,7 @@ SHELVES: dict[str, Shelf] = {
                 "papercut": "a paper-cut look",
                 "neon": "a neon look",
             },
+            {"hero": "styles", "styles": "hero", "papercut": "neon", "neon": "papercut"},
         ),
         Shelf(
             "language",

@@ -21,7 +21,7 @@ GOOD = {"family": "vision", "defender": "signs", "partner": "digits", "merge": "
     ("wrong", "words"),
     [
         ({"family": "../etc"}, "There is no family '../etc': choose one of images, language, vision"),
-        ({"defender": "<script>"}, "There is no defender '<script>': choose one of digits"),
+        ({"defender": "<script>"}, "There is no defender '<script>': choose one of .*digits"),
         ({"partner": "signs"}, "signs cannot be merged with itself: choose another partner"),
         ({"merge": None}, "There is no merge method 'None'"),
         ({"protection": ["exact"]}, r"There is no protection \"\['exact'\]\""),
@@ -56,6 +56,8 @@ def test_text_is_taken_up_to_a_length() -> None:
         checked_text("x" * 100_000, "question")
     with pytest.raises(ChoiceError, match="The prompt is empty"):
         checked_text(None, "prompt")
+    with pytest.raises(ChoiceError, match="The prompt has half a character in it"):
+        checked_text("a \ud800 cat", "prompt")
 
 
 def test_an_address_gives_only_what_is_offered() -> None:
@@ -71,6 +73,8 @@ def test_an_address_gives_only_what_is_offered() -> None:
     assert [accepted(choice, text) for text in ("a", "A", "<b>")] == ["a", None, None]
     assert accepted(gr.Checkbox(), "true") is True
     assert accepted(gr.Textbox(), "x" * (LONGEST_PROMPT + 1)) is None
+    assert accepted(gr.Textbox(max_length=1000), "x" * 1000) == "x" * 1000
+    assert accepted(gr.Textbox(max_length=1000), "x" * 1001) is None
 
 
 def test_snippets_name_what_was_chosen() -> None:
@@ -78,6 +82,14 @@ def test_snippets_name_what_was_chosen() -> None:
     assert 'protect_folder("space/zoo/vision/weights/signs", "release", recipe="exact"' in python_of(choice)
     assert "Ties(" in python_of(choice)
     assert "mergeguard merge --method ties --scale 1 --base space/zoo/vision/weights/base" in commands_of(choice)
+    images = Choice("images", "hero", "styles", "TIES", 1.0)
+    assert "cp space/zoo/images/weights/base/vae/* merged/vae/" in commands_of(images)
+    assert "vae" not in commands_of(choice) + python_of(choice)
+
+
+def test_the_usual_partner_comes_first() -> None:
+    assert [SHELVES["images"].partners(name)[0] for name in ("hero", "papercut")] == ["styles", "neon"]
+    assert set(SHELVES["images"].partners("neon")) == {"hero", "styles", "papercut"}
 
 
 def test_errors_reach_a_visitor_as_sentences(caplog: pytest.LogCaptureFixture) -> None:

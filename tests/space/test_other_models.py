@@ -64,6 +64,8 @@ def test_models_of_the_hub_are_protected_and_merged_as_the_zoos_are() -> None:
         name = "unet/conv_in.weight"
         expected = (published[name].float() + other[name].float()) / 2
         assert torch.equal(merged.tensors()[name], expected.half())
+        base = ModelFolder(FOLDERS["base"]).tensors("vae")
+        assert all(torch.equal(tensor, base[name]) for name, tensor in merged.tensors("vae").items())
         assert torch.equal(ready.unet.conv_in.weight, expected.half().float())
         fetched = {file.name for folder in IDS for file in five.folder(folder).rglob("*")}
     assert not fetched & {"pipeline.py", "v1-5-pruned.safetensors"}
