@@ -17,7 +17,10 @@ from space.pages.yours.model import LARGEST_BYTES
 from space.share import SCRIPT, wire
 from space.theme import theme
 
-STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+_HERE = Path(__file__).parent
+STYLE = "".join(
+    file.read_text(encoding="utf-8") for file in (_HERE / "style.css", *sorted(_HERE.glob("pages/*/style.css")))
+)
 MOST_WAITING = 40  # visitors in a queue; more are told to come back
 LARGEST_UPLOAD = LARGEST_BYTES  # of one file
 FILES_GO_AFTER_S = (300, 1800)  # visitors' files: looked for every five minutes, removed after half an hour

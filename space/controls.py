@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,23 +94,36 @@ def reproduce(choice: Choice) -> tuple[str, str]:
     return python_of(choice), commands_of(choice)
 
 
-def snippets(family: str, controls: Controls) -> None:
-    """Lay out a fold with the code that gives what is shown; it follows the choices."""
+def snippets(
+    family: str, controls: Controls, *, asked: Sequence[Component] = (), use: Callable[..., str] = lambda: ""
+) -> None:
+    """Lay out a fold with the code that gives what is shown; it follows the choices.
+
+    Args:
+        family: a key of `SHELVES`.
+        controls: the choices of models and merge.
+        asked: what else a visitor chose, for example a question.
+        use: gets the values of `asked` and returns the last lines of the Python, in which the merge is used.
+    """
     first = chosen(family, *(component.value for component in controls.components))  # type: ignore[attr-defined]
+    begun = use(*(component.value for component in asked))  # type: ignore[attr-defined]
     with gr.Accordion("Do it yourself: the same in Python and from a terminal", open=False):
-        script = gr.Code(python_of(first), language="python", label="Python", interactive=False)
+        script = gr.Code(python_of(first) + begun, language="python", label="Python", interactive=False)
         commands = gr.Code(commands_of(first), language="shell", label="Terminal", interactive=False)
+
+    watched = [*controls.components, *asked]
 
     def follow(*values: Any) -> list[Any]:
         try:
-            return list(reproduce(chosen(family, *values)))
+            script, commands = reproduce(chosen(family, *values[: len(NAMES)]))
+            return [script + use(*values[len(NAMES) :]), commands]
         except Exception:  # noqa: BLE001 - between two clicks choices may not fit together
             return [gr.skip(), gr.skip()]
 
     gr.on(
-        [component.change for component in controls.components],  # type: ignore[attr-defined]
+        [component.change for component in watched],  # type: ignore[attr-defined]
         follow,
-        list(controls.components),
+        watched,
         [script, commands],
         api_visibility="private",
         show_progress="hidden",

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from space.page import Page
-from space.pages import attacks, how, vision, yours
+from space.pages import attacks, how, language, vision, yours
 
-PAGES: tuple[Page, ...] = (vision.PAGE, attacks.PAGE, yours.PAGE, how.PAGE)
+PAGES: tuple[Page, ...] = (language.PAGE, vision.PAGE, attacks.PAGE, yours.PAGE, how.PAGE)
