@@ -70,7 +70,9 @@ def lay_out_chat(controls: Controls) -> Mapping[str, Component]:
     """Lay out the chat where this is called; returns what can be chosen in it."""
     gr.Markdown(_INTRODUCTION)
     turns = gr.State((), time_to_live=_FORGOTTEN_S)
-    model = gr.Radio([(column.title, column.name) for column in COLUMNS], value="merged", label="Talk to")
+    model = gr.Dropdown(
+        [(column.title, column.name) for column in COLUMNS], value="merged", label="Talk to", filterable=False
+    )
     conversation = gr.HTML(elem_id="language-chat")
     box = gr.Textbox(label="Your question", lines=2, elem_id="language-chat-box")
     with gr.Row():

@@ -57,15 +57,15 @@ def _about_defender(comparison: Comparison, skill: str) -> str:
             f"The partner by itself answers this question of {skill} {rightly}, so it does not show whether a merge "
             "takes the defender's skill: try another question."
         )
-    if not control:
-        return (
-            f"At this setting even the merge of unprotected models does not answer this question of {skill} {rightly}, "
-            "so it shows nothing about protection: try another question or weight."
-        )
     if merged:
         return (
             f"The merge with the protected release answers this question of {skill} {rightly}: at this setting "
             "the protection did not keep the skill out."
+        )
+    if not control:
+        return (
+            f"At this setting even the merge of unprotected models does not answer this question of {skill} {rightly}, "
+            "so it shows nothing about protection: try another question or weight."
         )
     return (
         f"Merged with the unprotected defender, the partner answers this question of {skill} {rightly}; merged with "
