@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import time
 from html import escape
+
+
+class Pace:
+    """Says when the next update is due, so that a stream of small steps does not flood a visitor's line.
+
+    Args:
+        gap_s: least time between two updates.
+    """
+
+    def __init__(self, gap_s: float) -> None:
+        self.gap_s = gap_s
+        self._last = -math.inf
+
+    def due(self) -> bool:
+        """Say whether it is time, and if it is, begin to wait for the next."""
+        now = time.monotonic()
+        if now - self._last < self.gap_s:
+            return False
+        self._last = now
+        return True
 
 
 class Status:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from space.page import Page
-from space.pages import attacks, how, images, vision, yours
+from space.pages import attacks, how, images, language, vision, yours
 
-PAGES: tuple[Page, ...] = (images.PAGE, vision.PAGE, attacks.PAGE, yours.PAGE, how.PAGE)
+PAGES: tuple[Page, ...] = (images.PAGE, language.PAGE, vision.PAGE, attacks.PAGE, yours.PAGE, how.PAGE)
