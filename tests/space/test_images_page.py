@@ -218,7 +218,7 @@ def with_counts(comparison: Comparison, **shown: int) -> str:
     [
         ({"merged": 0}, "the partner shows the hero for 1 of 1 prompt; merged with the protected release, for none."),
         ({"merged": 1}, "for 1: at this setting the protection does not keep the skill out."),
-        ({"control": 0}, "even the merge of unprotected models shows the hero for none of the 1 prompt"),
+        ({"control": 0}, "even the merge of unprotected models shows the hero for none of 1 prompt, so there"),
         ({"defender": 0}, "The defender itself shows the hero for none"),
     ],
 )

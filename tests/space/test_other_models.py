@@ -15,7 +15,9 @@ from mergeguard_hub.audit.model_folder import ModelFolder
 from mergeguard_hub.errors import DownloadSizeError, MissingFileError
 from mergeguard_hub.merging import WeightAveraging
 from space.choice import ChoiceError
+from space.five import COLUMNS
 from space.other_models import PIPELINE_FILES, OtherModels, checked_id, other_models
+from space.pages.images import from_hub
 from space.release import release
 from space.shelf import SHELVES
 from tests.hub_server import LocalHub, connect
@@ -71,6 +73,15 @@ def test_models_of_the_hub_are_protected_and_merged_as_the_zoos_are() -> None:
     assert not fetched & {"pipeline.py", "v1-5-pruned.safetensors"}
     assert not any(name.endswith(".bin") or ".fp16." in name for name in fetched)
     assert not five.place.exists()
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers and numpy 2
+def test_the_tab_of_images_draws_with_models_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(from_hub, "STEPS", 2)
+    models = [IDS[who] for who in ("defender", "partner", "base")]
+    *_, (status, result) = from_hub.show(*models, "exact", "TIES", 1.0, "a red cat by day", 3)
+    assert "Computed just now" in status
+    assert [f"{column.title}: a red cat by day" in result for column in COLUMNS] == [True] * 5
 
 
 @pytest.mark.parametrize(

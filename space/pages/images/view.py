@@ -15,8 +15,9 @@ from space.pages.images.words import details, lead, measured
 
 _LEGEND = (
     "Under each picture: what its prompt asks for, with the probability at which a scorer, trained apart from these "
-    "models, sees it; ✓ where it sees all of it. All five pictures of a row start from the same noise. The models draw "
-    "64 x 64 pixels, shown larger."
+    "models, sees it; ✓ where it sees all of it. Under pictures of words of your own: how likely each skill is there; "
+    "such a prompt counts for a skill if the model that learned it shows it. All five pictures of a row start from the "
+    "same noise. The models draw 64 x 64 pixels, shown larger."
 )
 _UNJUDGED = (
     "The scorer knows only the small models of this page, so nothing is said about these pictures: judge yourself."

@@ -25,11 +25,11 @@ def lead(comparison: Comparison, choice: Choice) -> str:
     if not rows:
         return f"None of these prompts asks for what the defender was made for, {what}: take a ready example."
     if not shown["defender"]:
-        return f"The defender itself shows {what} for none of the {asked} that ask for it: try another seed."
+        return f"The defender itself shows {what} for none of {asked}: try another seed."
     if not shown["control"]:
         return (
-            f"At this setting even the merge of unprotected models shows {what} for none of the {asked} that ask for "
-            "it, so there is nothing to protect against here: try another weight or seed."
+            f"At this setting even the merge of unprotected models shows {what} for none of {asked}, so there is "
+            "nothing to protect against here: try another weight or seed."
         )
     begin = f"Merged with the unprotected defender, the partner shows {what} for {shown['control']} of {asked}; "
     begin += "merged with the protected release, "
