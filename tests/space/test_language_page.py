@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
+import torch
 from playwright.sync_api import Browser
 
 from mergeguard_hub.audit.tasks import Question, Token
@@ -100,7 +101,7 @@ def test_a_run_that_was_cancelled_writes_no_more(browser: Browser, address: str)
     before = said(visit)
     visit.page.wait_for_timeout(1500)
     assert said(visit) == before
-    assert visit.page.locator("#language-status").inner_text() == "Cancelled"
+    assert visit.page.locator("#language-status .mg-status").inner_text() == "Cancelled"
     visit.run("language")
     assert visit.page.locator("#language-result .mg-caret").count() == 0
     visit.page.close()
@@ -145,6 +146,16 @@ def test_a_reference_answer_is_right_and_an_empty_one_is_wrong(skill: str) -> No
     question = KnownQuestion(skill, Question(example.prompt, example.reference))
     assert question.verdict(example.answer).right
     assert not question.verdict("").right
+
+
+def test_a_run_leaves_the_number_of_threads_as_it_was() -> None:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    for place, _ in enumerate(stages(DEFAULT, "2 + 2 = ?")):
+        assert torch.get_num_threads() == 2
+        if place > len(COLUMNS) + 1:
+            break
+    torch.set_num_threads(usual)
 
 
 def test_a_run_that_is_closed_computes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

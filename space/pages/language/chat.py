@@ -73,7 +73,7 @@ def lay_out_chat(controls: Controls) -> Mapping[str, Component]:
     model = gr.Dropdown(
         [(column.title, column.name) for column in COLUMNS], value="merged", label="Talk to", filterable=False
     )
-    conversation = gr.HTML(elem_id="language-chat")
+    conversation = gr.HTML(render_chat(()), elem_id="language-chat")
     box = gr.Textbox(label="Your question", lines=2, elem_id="language-chat-box")
     with gr.Row():
         ask = gr.Button("Ask", variant="primary", elem_id="language-ask")
@@ -91,7 +91,7 @@ def lay_out_chat(controls: Controls) -> Mapping[str, Component]:
     )
     stop.click(None, cancels=[running], api_visibility="private")
     again.click(
-        lambda: ("", ()),
+        lambda: (render_chat(()), ()),
         None,
         [conversation, turns],
         cancels=[running],

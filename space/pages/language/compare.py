@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+
+import torch
 
 from mergeguard_hub.audit.tasks import LanguageModel, Token
 from mergeguard_hub.errors import TaskError
@@ -81,6 +84,17 @@ def written(model: LanguageModel, question: str) -> Iterator[Token]:
         raise ChoiceError("The question is too long for these small models: ask a shorter one.") from error
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: for a token of so small a model, several on a busy machine only wait for each other."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
 def stages(choice: Choice, question: str, *, columns: Sequence[Column] = COLUMNS) -> Iterator[Comparison]:
     """Let models answer side by side.
 
@@ -104,9 +118,10 @@ def stages(choice: Choice, question: str, *, columns: Sequence[Column] = COLUMNS
         streams.append(written(model_of(choice, column.name), question))
         yield now()
     while not all(answer.is_whole for answer in answers):
-        for place, stream in enumerate(streams):
-            answer = answers[place]
-            answers[place] = replace(answer, tokens=(*answer.tokens, *([] if answer.is_whole else [next(stream)])))
+        with one_thread():
+            for place, stream in enumerate(streams):
+                if not answers[place].is_whole:
+                    answers[place] = replace(answers[place], tokens=(*answers[place].tokens, next(stream)))
         yield now()
     if test is not None:
         for place, answer in enumerate(answers):

@@ -29,7 +29,7 @@ def render(comparison: Comparison) -> str:
 def render_chat(turns: Sequence[Comparison]) -> str:
     """Return a conversation, the last turn at its end."""
     if not turns:
-        return ""
+        return '<div class="mg-result"><p class="mg-note">Nothing was said yet.</p></div>'
     items = "".join(f"<li>{_asked(turn)}{_reply(turn)}</li>" for turn in turns)
     return f'<div class="mg-result"><ol class="mg-chat" aria-label="Conversation">{items}</ol></div>'
 
