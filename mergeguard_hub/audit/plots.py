@@ -30,6 +30,8 @@ _TRAINED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "average with the release, aligned to the base",
         {"color": "#b2182b", "linestyle": ":", "marker": "s", "markersize": 10, "markerfacecolor": "none"},
     ),
+    "grad_erase": ("average with the release, by GradErase", {"color": "#d6604d", "linestyle": "-.", "marker": "^"}),
+    "distilled": ("the base, on the answers of both models", {"color": "#4d9221", "linestyle": "-.", "marker": "v"}),
 }
 _DEFENDER, _PARTNER = "#b2182b", "#2166ac"
 
@@ -194,7 +196,7 @@ def _kind(report: AuditReport, kind: tuple[str, str]) -> str:
 
 
 def _ours(report: AuditReport) -> str:
-    return str(report.content["models"]["original"]["name"])
+    return repr(str(report.content["models"]["original"]["name"]))
 
 
 def _head(figure: Figure, title: str, how: str) -> None:
