@@ -88,6 +88,8 @@ def main(cases: tuple[str, ...], budget: float | None, render: bool, work: Path)
     """Carry out the CASES named, or all."""
     for name in cases or CASES:
         file = PICTURES / f"{name}.json"
+        if render and not cases and not file.exists():
+            continue
         report = AuditReport.read(file) if render else audit_case(CASES[name], work / name, budget)
         RESULTS.joinpath(f"audit-{name}.md").write_text(text(name, report), encoding="utf-8")
         if not render:

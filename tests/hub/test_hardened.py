@@ -1,4 +1,4 @@
-"""A model that was hardened in training says so in its record and on its card; its badge speaks of what was measured."""
+"""A model that was hardened in training says so in its record and on its card; its badge does not."""
 
 from __future__ import annotations
 
