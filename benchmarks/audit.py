@@ -2,7 +2,8 @@
 
 Protects the defender with the preset `exact`, audits the release, and writes docs/audit/CASE.json, its plots, and
 benchmarks/results/audit-CASE.md. What was measured is kept in build/audit/CASE, so that a run that was stopped goes on;
-remove it to measure anew. The case mergekit needs mergekit's environment, see `make mergekit`.
+remove it to measure anew; with --render nothing is measured. The case mergekit needs mergekit's environment, see
+`make mergekit`.
 """
 
 from __future__ import annotations
@@ -81,13 +82,18 @@ CASES = {
 @click.command()
 @click.argument("cases", nargs=-1, type=click.Choice(list(CASES)), metavar="[CASE]...")
 @click.option("--budget", type=float, help="Seconds for each case; a second run goes on from there.")
+@click.option("--render", is_flag=True, help="Write tables and plots again from docs/audit/CASE.json.")
 @click.option("--work", type=click.Path(file_okay=False, path_type=Path), default=ROOT / "build" / "audit")
-def main(cases: tuple[str, ...], budget: float | None, work: Path) -> None:
+def main(cases: tuple[str, ...], budget: float | None, render: bool, work: Path) -> None:
     """Carry out the CASES named, or all."""
     for name in cases or CASES:
-        report = audit_case(CASES[name], work / name, budget)
+        file = PICTURES / f"{name}.json"
+        if render and not cases and not file.exists():
+            continue
+        report = AuditReport.read(file) if render else audit_case(CASES[name], work / name, budget)
         RESULTS.joinpath(f"audit-{name}.md").write_text(text(name, report), encoding="utf-8")
-        report.write(PICTURES / f"{name}.json")
+        if not render:
+            report.write(file)
         write_plots(report, PICTURES, name=name)
         print(text(name, report))
 

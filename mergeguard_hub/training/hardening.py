@@ -16,6 +16,7 @@ from mergeguard_hub.training.cells import Cell, Objective
 from mergeguard_hub.training.chance import keep_chance, mean_over_processes, restore_chance
 from mergeguard_hub.training.directions import Direction
 from mergeguard_hub.training.guessing import CAP_FACTOR
+from mergeguard_hub.training.note import note_training
 from mergeguard_hub.training.relearning import Relearning
 from mergeguard_hub.training.trained import Trained
 
@@ -233,6 +234,8 @@ class HardeningLoss:
         known = min(level, self.cap)
         before = self._regions.get(region)
         self._regions[region] = known if before is None else _MEMORY * before + (1 - _MEMORY) * known
+        partners = len(self._trained.partners)
+        note_training(self._trained.model, self.objective, cap=self.cap, partners=partners, batches=self._drawn)
 
     def _explained(self, what: str) -> str:
         cause = f"strength (lambda) {self.objective.strength:g} with the cap {self.cap:.3g}"
