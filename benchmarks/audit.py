@@ -40,6 +40,7 @@ class Case:
         limit: items of each task for a cell of the grid; the headline's merges are scored on all.
         screen: items by which searches choose.
         tried: methods, attacks on the merge and attacks on the release, where they are not the default ones.
+        hardened: folder with the defender's hardened weights, which are protected and released in its place.
     """
 
     family: str
@@ -48,6 +49,7 @@ class Case:
     limit: int
     screen: int
     tried: Mapping[str, Any] = field(default_factory=dict)
+    hardened: Path | None = None
 
 
 TOOL = {
@@ -78,20 +80,19 @@ CASES = {
 def main(cases: tuple[str, ...], budget: float | None, work: Path) -> None:
     """Carry out the CASES named, or all."""
     for name in cases or CASES:
-        report = audit_family(name, work / name, budget)
+        report = audit_case(CASES[name], work / name, budget)
         RESULTS.joinpath(f"audit-{name}.md").write_text(text(name, report), encoding="utf-8")
         report.write(PICTURES / f"{name}.json")
         write_plots(report, PICTURES, name=name)
         print(text(name, report))
 
 
-def audit_family(name: str, work: Path, budget_s: float | None) -> AuditReport:
+def audit_case(case: Case, work: Path, budget_s: float | None = None) -> AuditReport:
     """Protect a case's defender and audit the release."""
-    case = CASES[name]
     weights = ZOO / case.family / "weights"
     release = work / "release"
     if not release.exists():
-        protect_folder(weights / case.defender, release, key=DEMO_KEY, base=weights / "base")
+        protect_folder(case.hardened or weights / case.defender, release, key=DEMO_KEY, base=weights / "base")
     start = time.monotonic()
 
     def tell(done: int, total: int, what: str) -> None:

@@ -20,6 +20,7 @@ from mergeguard_hub.training.negation import Negation
 from mergeguard_hub.training.presets import TRAP2_PRESETS, Trap2Preset
 from mergeguard_hub.training.ranking import rank_by_gradient, rank_exactly, tuned_layers
 from mergeguard_hub.training.refining import Race, refine
+from mergeguard_hub.training.relearning import Relearning
 
 if TYPE_CHECKING:
     from mergeguard_hub.training.callback import MergeGuardCallback
@@ -41,6 +42,7 @@ __all__ = [
     "Negation",
     "ProtectedTrainer",
     "Race",
+    "Relearning",
     "TaskVector",
     "Trap2",
     "Trap2Preset",

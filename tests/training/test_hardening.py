@@ -21,6 +21,7 @@ from mergeguard_hub.training import (
     FolderTensors,
     Hardened,
     HardeningLoss,
+    Relearning,
     TaskVector,
     Trap2,
     class_guessing,
@@ -393,3 +394,29 @@ def test_scaled_losses_and_accelerates_accumulation(how: str) -> None:
         GradientState._reset_state()
     for name, gradient in gradients(model).items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_merge_that_was_trained_back_is_made_bad_where_the_free_rider_got_to() -> None:
+    """Loss (w - 1)^2: from base 0 and w 2, the merge at 0.2 is 0.4, and one step of 0.1 brings it to 0.5."""
+    model, base = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+    for one, value in ((model, 2.0), (base, 0.0)):
+        one.weight.data.fill_(value)
+
+    def loss() -> Tensor:
+        return (model.weight - 1).square().sum()
+
+    relearning = Relearning(loss, steps=1, lr=0.1, every=2)
+    hardening = HardeningLoss(model, base, Fixed(Cell(0.2)), guessing=9.0, relearning=relearning)
+    wanted = {1: 2.0 - 0.3 * 0.2 * 2 * (0.4 - 1), 2: 2.0 - 0.3 * 0.2 * 2 * (0.5 - 1)}
+    for drawn, gradient in wanted.items():
+        model.zero_grad()
+        hardening.backward(loss)
+        assert model.weight.grad.item() == pytest.approx(gradient, rel=1e-5), drawn  # type: ignore[union-attr]
+        assert model.weight.item() == 2.0
+    assert hardening.state_dict()["regions"] == {"here": pytest.approx(0.36), "relearned": pytest.approx(0.25)}
+
+
+@pytest.mark.parametrize("settings", [{"steps": 0}, {"every": 0}, {"lr": 0.0}, {"lr": math.inf}])
+def test_relearning_that_cannot_be_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(TrainingError, match="must be at least 1, positive"):
+        Relearning(lambda: torch.zeros(()), **settings)

@@ -1,0 +1,141 @@
+"""Audit the zoo's hardened releases: `python -m benchmarks.hardened [FAMILY]... [--seeds N]`.
+
+The release of seed 0 is the zoo's (`python -m space.zoo.harden`); those of other seeds are trained into build/hardened.
+Each gets the preset `exact` on top, as a publisher would have it, and is audited with partners that the training did
+not know, beside the finished fine-tune that it was made from. Headlines go to benchmarks/results/hardened.json and from
+there to hardened.md; the whole audit of seed 0 to docs/audit/FAMILY-hardened.json. What was measured is kept in
+build/audit, so that a run that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+import torch
+
+from benchmarks.audit import PICTURES, RESULTS, ROOT, ZOO, Case, audit_case
+from mergeguard_hub.audit import AuditReport
+from mergeguard_hub.audit.plots import write_plots
+from mergeguard_hub.audit.table import title_of
+from space.zoo.family import Progress
+from space.zoo.hardened import FAMILIES, HardenedModel, hardened_model
+from space.zoo.train import teller
+
+BUILD = ROOT / "build"
+RECORD = RESULTS / "hardened.json"
+ITEMS = {"vision": (200, 60), "language": (50, 12), "images": (16, 6)}  # of a grid's cell, of a search
+_HEAD = (
+    *("release", "seed", "alone", "the fine-tune alone", "partner", "worst cell: joint gain", "how"),
+    *("without our model", "advantage", "same, unprotected"),
+)
+
+Record = dict[str, Any]
+
+
+@click.command()
+@click.argument("families", nargs=-1, type=click.Choice(FAMILIES), metavar="[FAMILY]...")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings of each family.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes of an audit. Default: one per processor.")
+def main(families: tuple[str, ...], seeds: int, workers: int | None) -> None:
+    """Audit the releases of the FAMILIES named, or of all that have one."""
+    torch.set_num_threads(1)
+    for family in families or FAMILIES:
+        for seed in range(seeds):
+            model = hardened_model(family, seed)
+            report = audit_case(case(model, seed, workers), BUILD / "audit" / f"{family}-hardened-{seed}")
+            if seed == 0:
+                report.write(PICTURES / f"{family}-hardened.json")
+                write_plots(report, PICTURES, name=f"{family}-hardened")
+            keep(f"{family} {seed}", record(model, seed, report))
+    RESULTS.joinpath("hardened.md").write_text(table(known()), encoding="utf-8")
+    print(table(known()))
+
+
+def case(model: HardenedModel, seed: int, workers: int | None) -> Case:
+    """Return what is audited, trained first if it has to be."""
+    zoo = ZOO / model.family / "weights"
+    trained = zoo / model.name
+    if seed:
+        trained = BUILD / "hardened" / f"{model.family}-{seed}"
+
+        def watch(name: str, steps: int) -> Progress:
+            return teller(f"{name}, seed {seed}", steps)
+
+        if not trained.exists():
+            trained.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = trained.with_suffix(".unfinished")
+            model.make(zoo, unfinished, watch(model.name, model.steps))
+            unfinished.rename(trained)
+    limit, screen = ITEMS[model.family]
+    return Case(model.family, model.defender, model.unseen, limit, screen, {"workers": workers}, hardened=trained)
+
+
+def record(model: HardenedModel, seed: int, report: AuditReport) -> Record:
+    """Return what is kept of an audit."""
+    content = report.content
+    skill = content["tasks"][0]["name"]
+    return {
+        "release": model.name,
+        "family": model.family,
+        "seed": seed,
+        "complete": content["complete"],
+        "cells": len(content["cells"]),
+        "processor_s": content["processor_s"],
+        "alone": {who: content["alone"][who][skill] for who in ("protected", "original")},
+        "partners": {one["partner"]: headline(content, one) for one in content["headlines"]},
+    }
+
+
+def headline(content: Mapping[str, Any], one: Mapping[str, Any]) -> Record:
+    """Return an audit's headline for a partner with its merges in words."""
+    found: Record = {"advantage": one["advantage"]}
+    for kind in ("worst", "control", "without"):
+        best = one[kind]
+        attack = f"{title_of(content, best['attack'])}, then " if best["attack"] else ""
+        found[kind] = {**best["joint"], "how": f"{attack}{best['label'] or title_of(content, best['method'])}"}
+    return found
+
+
+def keep(name: str, found: Record) -> None:
+    """Write a record beside the others."""
+    RECORD.write_text(json.dumps({**known(), name: found}, indent=1) + "\n", encoding="utf-8")
+
+
+def known() -> dict[str, Record]:
+    """Return the records that there are, by family and seed."""
+    found: dict[str, Record] = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    return found
+
+
+def table(records: Mapping[str, Record]) -> str:
+    """Return the Markdown table of all records."""
+    return "\n".join(_lines(records)) + "\n"
+
+
+def _lines(records: Mapping[str, Record]) -> Iterator[str]:
+    yield f"| {' | '.join(_HEAD)} |"
+    yield "|" + " --- |" * len(_HEAD)
+    for one in sorted(records.values(), key=lambda row: (FAMILIES.index(row["family"]), row["seed"])):
+        for partner, found in one["partners"].items():
+            cells = (
+                *(f"{one['family']}/{one['release']}", str(one["seed"])),
+                *(_percent(one["alone"][who]) for who in ("protected", "original")),
+                *(partner, _gain(found["worst"]), found["worst"]["how"], _gain(found["without"])),
+                *(f"**{found['advantage']:+.2f}**", f"{_gain(found['control'])}, {found['control']['how']}"),
+            )
+            yield f"| {' | '.join(cells)} |"
+
+
+def _percent(score: Mapping[str, float]) -> str:
+    return f"{100 * score['value']:.1f} ± {100 * score['standard_error']:.1f}"
+
+
+def _gain(joint: Mapping[str, float]) -> str:
+    return f"{joint['value']:.2f} ± {joint['standard_error']:.2f}"
+
+
+if __name__ == "__main__":
+    main()
