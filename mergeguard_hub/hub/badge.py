@@ -14,10 +14,10 @@ from mergeguard_hub.hub.measured import MeasuredMerges
 _NARROW, _WIDE, _MEAN = 4.0, 10.0, 6.9
 _HEIGHT, _PADDING = 20, 8
 # White on each has a contrast of at least 4.5 (WCAG 2 AA).
-_COLOURS = {"protected": "#1f6f43", "measured": "#0b5fa5", "modified": "#b3261e"}
+_COLOURS = {"protected": "#1f6f43", "measured": "#0b5fa5", "hardened": "#5b3a99", "modified": "#b3261e"}
 _LABEL_COLOUR = "#3b4048"
 
-BadgeState = Literal["protected", "measured", "modified"]
+BadgeState = Literal["protected", "measured", "hardened", "modified"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ class Badge:
 def badge_of(record: dict[str, Any], *, intact: bool, measured: MeasuredMerges | None = None) -> Badge:
     """Return the badge that follows from the facts.
 
+    "Hardened" is what an audit has found to hold after attacks: a free-rider does best by leaving the release out.
+
     Args:
         record: of the release.
         intact: whether the weights are those that it was made for.
@@ -75,7 +77,8 @@ def badge_of(record: dict[str, Any], *, intact: bool, measured: MeasuredMerges |
     if not intact:
         return Badge(label, "modified", "modified")
     if measured is not None and measured.after_attacks and measured.digest == record["digest"]:
-        return Badge(label, f"measured: worst transfer {measured.worst.value:.2f} after attacks", "measured")
+        state: BadgeState = "hardened" if measured.held else "measured"
+        return Badge(label, f"{state}: worst transfer {measured.worst.value:.2f} after attacks", state)
     return Badge(label, plain(record["recipe"]["name"])[:30], "protected")
 
 

@@ -90,7 +90,7 @@ def render_block(facts: Facts) -> str:
         recipe=recipe["name"],
         stages=[re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower() for kind in kinds],
         exact=record["exact"],
-        symmetric=True,  # every stage that there is
+        symmetric=measured is None or not measured.held,  # as every stage that there is; training is none of them
         loading=loading_code(facts.repo_id, facts.config),
         components=list(record["components"].values()),
         measured=measured,

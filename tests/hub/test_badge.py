@@ -26,6 +26,7 @@ from tests.hub_server import CLIENT_WARNS, LocalHub
 pytestmark = CLIENT_WARNS
 SVG = "{http://www.w3.org/2000/svg}"
 KEY = Key(bytes(range(32)))
+HELD = replace(MEASURED, advantage=0.0, aligned=True)
 HARDENED = {**RECORD, "recipe": {"name": "hardened", "stages": []}}
 
 
@@ -35,12 +36,19 @@ HARDENED = {**RECORD, "recipe": {"name": "hardened", "stages": []}}
         (RECORD, {"intact": True}, "exact"),
         (HARDENED, {"intact": True}, "hardened"),
         (RECORD, {"intact": True, "measured": MEASURED}, "measured: worst transfer 0.07 after attacks"),
+        (RECORD, {"intact": True, "measured": HELD}, "hardened: worst transfer 0.07 after attacks"),
+        (
+            RECORD,
+            {"intact": True, "measured": replace(HELD, advantage=0.01)},
+            "measured: worst transfer 0.07 after attacks",
+        ),
+        (RECORD, {"intact": True, "measured": replace(HELD, rows=())}, "exact"),
         (RECORD, {"intact": True, "measured": replace(MEASURED, digest="sha256:other")}, "exact"),
         (RECORD, {"intact": False, "measured": MEASURED}, "modified"),
     ],
 )
 def test_what_it_says(record: dict[str, Any], options: dict[str, Any], message: str) -> None:
-    """It says "measured" only of these weights."""
+    """It says "measured" and "hardened" only of these weights, and "hardened" only where alignment was no help."""
     badge = badge_of(record, **options)
     assert (badge.label, badge.message) == ("merge-protected", message)
     root = ElementTree.fromstring(badge.svg())
@@ -51,7 +59,7 @@ def test_what_it_says(record: dict[str, Any], options: dict[str, Any], message: 
     assert "http" not in badge.svg().replace("http://www.w3.org/2000/svg", "")
 
 
-@pytest.mark.parametrize("state", ["protected", "measured", "modified"])
+@pytest.mark.parametrize("state", ["protected", "measured", "hardened", "modified"])
 def test_contrast(state: Any) -> None:
     """White on each colour, as WCAG 2 measures it."""
     colours = re.findall(r'<rect[^>]*fill="#(\w{6})"', Badge("a", "b", state).svg())
