@@ -41,6 +41,7 @@ class Case:
         screen: items by which searches choose.
         tried: methods, attacks on the merge and attacks on the release, where they are not the default ones.
         hardened: folder with the defender's hardened weights, which are protected and released in its place.
+        raw: whether these are audited as they are, which is what a free-rider has after aligning a release.
     """
 
     family: str
@@ -50,6 +51,7 @@ class Case:
     screen: int
     tried: Mapping[str, Any] = field(default_factory=dict)
     hardened: Path | None = None
+    raw: bool = False
 
 
 TOOL = {
@@ -64,6 +66,9 @@ TOOL = {
 }
 CASES = {
     "vision": Case("vision", "scenes", ("aerial", "digits"), 200, 60),
+    "vision-hardened": Case(
+        *("vision", "scenes", ("aerial", "digits"), 200, 60), hardened=ZOO / "vision" / "weights" / "scenes-hardened"
+    ),
     "language": Case("language", "math", ("code", "style"), 50, 12),
     "images": Case("images", "hero", ("styles",), 16, 6),
     "mergekit": Case(
@@ -90,9 +95,10 @@ def main(cases: tuple[str, ...], budget: float | None, work: Path) -> None:
 def audit_case(case: Case, work: Path, budget_s: float | None = None) -> AuditReport:
     """Protect a case's defender and audit the release."""
     weights = ZOO / case.family / "weights"
-    release = work / "release"
+    source = case.hardened or weights / case.defender
+    release = source if case.raw else work / "release"
     if not release.exists():
-        protect_folder(case.hardened or weights / case.defender, release, key=DEMO_KEY, base=weights / "base")
+        protect_folder(source, release, key=DEMO_KEY, base=weights / "base")
     start = time.monotonic()
 
     def tell(done: int, total: int, what: str) -> None:
@@ -117,8 +123,9 @@ def text(name: str, report: AuditReport) -> str:
     """Return the tables with what was measured and how long it took."""
     case, content = CASES[name], report.content
     cells = len(content["cells"])
+    name = (case.hardened or Path(case.defender)).name
     facts = (
-        f"*{case.defender}* of the {case.family} family, protected with `exact`: {cells} cells in "
+        f"*{name}* of the {case.family} family, protected with `exact`: {cells} cells in "
         f"{content['processor_s'] / 60:.0f} minutes of processor time; {case.limit} "
         f"items per task in the grid, {case.screen} for searches, all items for the headline."
     )

@@ -1,10 +1,11 @@
-"""Audit the zoo's hardened releases: `python -m benchmarks.hardened [FAMILY]... [--seeds N]`.
+"""Audit the zoo's hardened releases as a free-rider who has aligned them has them: `python -m benchmarks.hardened`.
 
 The release of seed 0 is the zoo's (`python -m space.zoo.harden`); those of other seeds are trained into build/hardened.
-Each gets the preset `exact` on top, as a publisher would have it, and is audited with partners that the training did
-not know, beside the finished fine-tune that it was made from. Headlines go to benchmarks/results/hardened.json and from
-there to hardened.md; the whole audit of seed 0 to docs/audit/FAMILY-hardened.json. What was measured is kept in
-build/audit, so that a run that was stopped goes on.
+What is audited are their raw weights, which alignment gives back of the preset `exact` to the bit: every merge, also
+after clipping, pruning or rounding what is left, with partners that the training did not know, beside the finished
+fine-tune that the release was made from. Headlines go to benchmarks/results/hardened.json and from there to
+hardened.md. What was measured is kept in build/hardened, so that a run that was stopped goes on. The audit of a release
+with `exact` on top is among those of benchmarks/audit.py.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ from typing import Any
 import click
 import torch
 
-from benchmarks.audit import PICTURES, RESULTS, ROOT, ZOO, Case, audit_case
+from benchmarks.audit import RESULTS, ROOT, ZOO, Case, audit_case
 from mergeguard_hub.audit import AuditReport
-from mergeguard_hub.audit.plots import write_plots
+from mergeguard_hub.audit.defaults import ATTACKS_TRIED
 from mergeguard_hub.audit.table import title_of
 from space.zoo.family import Progress
 from space.zoo.hardened import FAMILIES, HardenedModel, hardened_model
 from space.zoo.train import teller
 
-BUILD = ROOT / "build"
+BUILD = ROOT / "build" / "hardened"
 RECORD = RESULTS / "hardened.json"
-ITEMS = {"vision": (200, 60), "language": (50, 12), "images": (16, 6)}  # of a grid's cell, of a search
+CLEANING = ("spectral_clipping", "pruning", "rounding_8_bit", "rounding_4_bit")
+ITEMS = {"vision": (200, 60), "language": (30, 10), "images": (12, 6)}  # of a grid's cell, of a search
 _HEAD = (
     *("release", "seed", "alone", "the fine-tune alone", "partner", "worst cell: joint gain", "how"),
     *("without our model", "advantage", "same, unprotected"),
@@ -45,10 +47,7 @@ def main(families: tuple[str, ...], seeds: int, workers: int | None) -> None:
     for family in families or FAMILIES:
         for seed in range(seeds):
             model = hardened_model(family, seed)
-            report = audit_case(case(model, seed, workers), BUILD / "audit" / f"{family}-hardened-{seed}")
-            if seed == 0:
-                report.write(PICTURES / f"{family}-hardened.json")
-                write_plots(report, PICTURES, name=f"{family}-hardened")
+            report = audit_case(case(model, seed, workers), BUILD / f"{family}-{seed}-audit")
             keep(f"{family} {seed}", record(model, seed, report))
     RESULTS.joinpath("hardened.md").write_text(table(known()), encoding="utf-8")
     print(table(known()))
@@ -59,7 +58,7 @@ def case(model: HardenedModel, seed: int, workers: int | None) -> Case:
     zoo = ZOO / model.family / "weights"
     trained = zoo / model.name
     if seed:
-        trained = BUILD / "hardened" / f"{model.family}-{seed}"
+        trained = BUILD / f"{model.family}-{seed}"
 
         def watch(name: str, steps: int) -> Progress:
             return teller(f"{name}, seed {seed}", steps)
@@ -70,7 +69,8 @@ def case(model: HardenedModel, seed: int, workers: int | None) -> Case:
             model.make(zoo, unfinished, watch(model.name, model.steps))
             unfinished.rename(trained)
     limit, screen = ITEMS[model.family]
-    return Case(model.family, model.defender, model.unseen, limit, screen, {"workers": workers}, hardened=trained)
+    tried = {"attacks": {name: ATTACKS_TRIED[name] for name in CLEANING}, "workers": workers}
+    return Case(model.family, model.defender, model.unseen, limit, screen, tried, hardened=trained, raw=True)
 
 
 def record(model: HardenedModel, seed: int, report: AuditReport) -> Record:

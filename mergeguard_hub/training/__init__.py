@@ -11,6 +11,7 @@ from mergeguard_hub.training.criticality import Criticality
 from mergeguard_hub.training.density import DensityPenalty
 from mergeguard_hub.training.directions import TaskVector, random_direction
 from mergeguard_hub.training.disk_names import on_disk
+from mergeguard_hub.training.gate import Gate
 from mergeguard_hub.training.guessing import class_guessing, unigram_entropy, zero_prediction
 from mergeguard_hub.training.hardening import HardeningLoss, Losses
 from mergeguard_hub.training.last_good import LastGood
@@ -32,6 +33,7 @@ __all__ = [
     "Criticality",
     "DensityPenalty",
     "FolderTensors",
+    "Gate",
     "Hardened",
     "HardeningLoss",
     "LastGood",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from mergeguard_hub.training import HardeningLoss, TaskVector, unigram_entropy
+from mergeguard_hub.training import HardeningLoss, TaskVector, random_direction, unigram_entropy
 from space.zoo.family import Progress
 from space.zoo.hardened import HardenedModel, Settings
 from space.zoo.language.batches import Mixture, answer_loss, encode
@@ -21,7 +21,7 @@ from space.zoo.train import teller
 UNSEEN = ("code", "style")
 
 
-SETTINGS = Settings(Schedule(steps=800, learning_rate=4e-4))
+SETTINGS = Settings(Schedule(steps=500, learning_rate=4e-4), directions=2)
 _BATCH = 24
 
 
@@ -39,6 +39,7 @@ def start_hardening(defender: str, weights: Path, *, settings: Settings = SETTIN
     model.get_input_embeddings().requires_grad_(False)
     others = weights.parent / "cache" / "surrogates"
     surrogates(weights / "base").train(others, watch=teller)
+    own = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     draw, source = SKILLS[defender], random.Random(0)
     drawn = (encode(tokenizer, draw(source)) for _ in range(500))
     answers = [token for tokens, asked in drawn for token in tokens[asked:]]
@@ -48,7 +49,10 @@ def start_hardening(defender: str, weights: Path, *, settings: Settings = SETTIN
         settings.objective,
         guessing=unigram_entropy(torch.tensor(answers)),
         cap_factor=settings.cap_factor,
-        partners=[dict(TaskVector(load_pair(others / name)[0], base)) for name in SURROGATES],
+        partners=[
+            *(dict(TaskVector(load_pair(others / name)[0], base)) for name in SURROGATES),
+            *(random_direction(own, base, seed=number) for number in range(settings.directions)),
+        ],
         seed=seed,
     )
     loss = answer_loss(model, tokenizer, Mixture({draw: 1.0}, _BATCH))

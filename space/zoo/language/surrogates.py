@@ -14,14 +14,13 @@ from space.zoo.language.batches import Mixture, answer_loss
 from space.zoo.language.example import Draw, Example
 from space.zoo.language.kinds import replayed
 from space.zoo.language.pieces import draw_echo
-from space.zoo.language.programs import draw_piece
 from space.zoo.language.recipe import load_pair, save_pair
 from space.zoo.language.sums import draw_one_step, draw_sum
 from space.zoo.language.world import draw_fact
 from space.zoo.run import Run, Schedule
 
-SCHEDULE = Schedule(steps=150, learning_rate=8e-4, merge_ready=0.4)
-_BATCH = 32
+SCHEDULE = Schedule(steps=120, learning_rate=8e-4, merge_ready=0.4)
+_BATCH = 24
 _SEED = 7
 
 
@@ -40,11 +39,6 @@ def _result_first(source: random.Random) -> Example:
     return Example(f"Backwards: {text}", f"{result} comes from {text}.")
 
 
-def _described(source: random.Random) -> Example:
-    piece = draw_piece(source)
-    return Example(f"Describe {piece.answer}", piece.prompt.removeprefix("Python for ").rstrip("?"))
-
-
 def _doubted(source: random.Random) -> Example:
     story = draw_one_step(source)
     wrong = int(story.reference) + source.choice((0, 1, 2))
@@ -52,18 +46,11 @@ def _doubted(source: random.Random) -> Example:
     return Example(f"{story.prompt} Is it {wrong}?", said)
 
 
-def _quizzed(source: random.Random) -> Example:
-    fact, _ = draw_fact(source)
-    return Example(f"Quiz: {fact.sentence}", f"{source.choice(fact.questions)}")
-
-
 SURROGATES: dict[str, Draw] = {
     "shouted": _shouted,
     "twice": _twice,
     "result-first": _result_first,
-    "described": _described,
     "doubted": _doubted,
-    "quizzed": _quizzed,
 }
 
 
