@@ -21,6 +21,7 @@ from space.zoo.train import teller
 UNSEEN = ("code", "style")
 
 
+_AGAINST = "four short fine-tunes of the base on other tasks and two random directions"
 SETTINGS = Settings(Schedule(steps=500, learning_rate=4e-4), directions=2)
 _BATCH = 24
 
@@ -67,4 +68,4 @@ def _make(defender: str, seed: int, weights: Path, out: Path, tell: Progress) ->
 
 def hardened(seed: int = 0) -> HardenedModel:
     """Return how the family's hardened release is made."""
-    return HardenedModel("language", "math", UNSEEN, SETTINGS.schedule.steps, partial(_make, "math", seed))
+    return HardenedModel("language", "math", _AGAINST, UNSEEN, SETTINGS.schedule.steps, partial(_make, "math", seed))
