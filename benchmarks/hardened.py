@@ -21,6 +21,7 @@ from benchmarks.audit import RESULTS, ROOT, ZOO, Case, audit_case
 from mergeguard_hub.audit import AuditReport
 from mergeguard_hub.audit.defaults import ATTACKS_TRIED
 from mergeguard_hub.audit.table import title_of
+from space.zoo.card import write_hardened_card
 from space.zoo.family import Progress
 from space.zoo.hardened import FAMILIES, HardenedModel, hardened_model
 from space.zoo.train import teller
@@ -49,6 +50,8 @@ def main(families: tuple[str, ...], seeds: int, workers: int | None) -> None:
             model = hardened_model(family, seed)
             report = audit_case(case(model, seed, workers), BUILD / f"{family}-{seed}-audit")
             keep(f"{family} {seed}", record(model, seed, report))
+            if seed == 0:
+                publish(model)
     RESULTS.joinpath("hardened.md").write_text(table(known()), encoding="utf-8")
     print(table(known()))
 
@@ -102,6 +105,13 @@ def headline(content: Mapping[str, Any], one: Mapping[str, Any]) -> Record:
 def keep(name: str, found: Record) -> None:
     """Write a record beside the others."""
     RECORD.write_text(json.dumps({**known(), name: found}, indent=1) + "\n", encoding="utf-8")
+
+
+def publish(model: HardenedModel) -> None:
+    """Put what was measured of the zoo's release where its card and the Space find it."""
+    found = known()[f"{model.family} 0"]
+    (ZOO / model.family / "hardened.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_hardened_card(model, found)
 
 
 def known() -> dict[str, Record]:

@@ -37,13 +37,15 @@ class HardenedModel:
     Attributes:
         family: of the zoo.
         defender: the fine-tune that the training starts from, and whose skill the release has.
-        unseen: partners that the training does not know, with which the release is judged.
+        against: in words, the partners that the training knows.
+        unseen: partners that it does not know, with which the release is judged.
         steps: of the training.
         make: trains it.
     """
 
     family: str
     defender: str
+    against: str
     unseen: tuple[str, ...]
     steps: int
     make: Make

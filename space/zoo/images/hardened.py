@@ -18,6 +18,7 @@ UNSEEN = ("styles", "papercut")
 _SURROGATE = "neon"
 
 
+_AGAINST = "`neon` and three random directions"
 SETTINGS = Settings(Schedule(steps=1000, learning_rate=4e-4), directions=3)
 
 
@@ -60,4 +61,4 @@ def _make(defender: str, seed: int, weights: Path, out: Path, tell: Progress) ->
 
 def hardened(seed: int = 0) -> HardenedModel:
     """Return how the family's hardened release is made."""
-    return HardenedModel("images", "hero", UNSEEN, SETTINGS.schedule.steps, partial(_make, "hero", seed))
+    return HardenedModel("images", "hero", _AGAINST, UNSEEN, SETTINGS.schedule.steps, partial(_make, "hero", seed))

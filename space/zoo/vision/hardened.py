@@ -23,6 +23,7 @@ from space.zoo.vision.tasks import TASKS
 from space.zoo.vision.train import FINE_TUNE_PICTURES, Part, losses
 
 UNSEEN = ("aerial", "digits")
+_AGAINST = "the family's five other fine-tunes"
 SETTINGS = Settings(Schedule(steps=2000, learning_rate=5e-4))
 _BATCH = 64
 _MOVED = 2  # pixels
@@ -74,4 +75,4 @@ def _make(defender: str, seed: int, weights: Path, out: Path, tell: Progress) ->
 
 def hardened(seed: int = 0) -> HardenedModel:
     """Return how the family's hardened release is made."""
-    return HardenedModel("vision", "scenes", UNSEEN, SETTINGS.schedule.steps, partial(_make, "scenes", seed))
+    return HardenedModel("vision", "scenes", _AGAINST, UNSEEN, SETTINGS.schedule.steps, partial(_make, "scenes", seed))
