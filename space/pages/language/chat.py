@@ -24,7 +24,7 @@ _INTRODUCTION = """
 ### A chat of your own
 
 Talk to one of the five models chosen above. They were trained on single questions, so each is put on its own: the model
-sees nothing of what was said before. Nobody else sees the conversation, and it is forgotten when you leave.
+sees nothing of what was said before. Nobody else sees the conversation; it is forgotten an hour after its last turn.
 """
 
 Turns = tuple[Comparison, ...]
