@@ -1,0 +1,25 @@
+"""Whose weights are these: fingerprints of model folders, and what they say of where a model comes from."""
+
+from __future__ import annotations
+
+from mergeguard_hub.fingerprint.attribution import Attribution, attribute
+from mergeguard_hub.fingerprint.compare import Similarity, compare
+from mergeguard_hub.fingerprint.lineage import Lineage, lineage
+from mergeguard_hub.fingerprint.nearest import NearestBase, nearest_base
+from mergeguard_hub.fingerprint.reading import fingerprint_folder
+from mergeguard_hub.fingerprint.record import Component, Fingerprint, Form
+
+__all__ = [
+    "Attribution",
+    "Component",
+    "Fingerprint",
+    "Form",
+    "Lineage",
+    "NearestBase",
+    "Similarity",
+    "attribute",
+    "compare",
+    "fingerprint_folder",
+    "lineage",
+    "nearest_base",
+]
