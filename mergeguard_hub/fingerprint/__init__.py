@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from mergeguard_hub.fingerprint.attribution import Attribution, attribute
+from mergeguard_hub.fingerprint.compare import Similarity, compare
 from mergeguard_hub.fingerprint.families import Families, family_distances
+from mergeguard_hub.fingerprint.lineage import Lineage, lineage
+from mergeguard_hub.fingerprint.nearest import NearestBase, nearest_base
+from mergeguard_hub.fingerprint.reading import fingerprint_folder
+from mergeguard_hub.fingerprint.record import Component, Fingerprint, Form
 from mergeguard_hub.fingerprint.tensorguard import FEATURES, GradientFingerprint, TensorGuard
 
 __all__ = [
     "FEATURES",
+    "Attribution",
+    "Component",
     "Families",
+    "Fingerprint",
+    "Form",
     "GradientFingerprint",
+    "Lineage",
+    "NearestBase",
+    "Similarity",
     "TensorGuard",
+    "attribute",
+    "compare",
     "family_distances",
+    "fingerprint_folder",
+    "lineage",
+    "nearest_base",
 ]

@@ -1,0 +1,80 @@
+"""How alike two models are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from mergeguard_hub.fingerprint.agreement import agreement
+from mergeguard_hub.fingerprint.pairing import common_keys, values_of
+from mergeguard_hub.fingerprint.record import Fingerprint
+
+Kinship = Literal["same", "related", "unrelated"]
+RELATED = 0.5  # least score of related models; see docs/fingerprint.md for what related and unrelated ones reach
+SIGNIFICANT = 1e-3  # largest p-value of related models
+_LEAST = 1e-5  # float32 sums in another order, our choice
+_EPS = {"BF16": torch.finfo(torch.bfloat16).eps, "F16": torch.finfo(torch.float16).eps}
+_COARSE = 2.0**-3  # one step of 8-bit floating-point weights
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """How alike two models are, whatever symmetry either is protected by.
+
+    Attributes:
+        kinship: "same" up to the rounding of the weights' dtype, "related" (one descends from the other, both from a
+            third, or it is merged in), or "unrelated".
+        score: mean cosine of what was measured, in [-1, 1]; 1 for the same model, near 0 for unrelated ones.
+        distance: root mean square of the relative differences; 0 for the same model, 1.4 for unrelated ones.
+        rounding: distance up to which the models count as the same.
+        p_value: the chance of such a score for models that know nothing of each other's weights.
+        places: how many forms were compared.
+    """
+
+    kinship: Kinship
+    score: float
+    distance: float
+    rounding: float
+    p_value: float
+    places: int
+
+    @property
+    def related(self) -> bool:
+        """Whether the models are the same or related."""
+        return self.kinship != "unrelated"
+
+
+def compare(ours: Fingerprint, theirs: Fingerprint) -> Similarity:
+    """Say how alike two models are.
+
+    Args:
+        ours: one model.
+        theirs: the other; the order does not matter.
+
+    Raises:
+        FingerprintError: they have no place in common, because they are of different architectures.
+    """
+    keys = common_keys(ours, theirs)
+    left, right = values_of(ours), values_of(theirs)
+    found = agreement((key[2], left[key], right[key]) for key in keys)
+    distance = float(np.sqrt(np.mean([_relative(left[key], right[key]) ** 2 for key in keys])))
+    allowed = max(_rounding(ours), _rounding(theirs))
+    if distance <= allowed:
+        kinship: Kinship = "same"
+    else:
+        kinship = "related" if found.score >= RELATED and found.p_value <= SIGNIFICANT else "unrelated"
+    return Similarity(kinship, found.score, distance, allowed, found.p_value, len(keys))
+
+
+def _relative(ours: np.ndarray, theirs: np.ndarray) -> float:
+    size = float(np.sqrt(np.linalg.norm(ours) * np.linalg.norm(theirs)))
+    difference = float(np.linalg.norm(ours - theirs))
+    return difference / size if size > 0 else float(difference > 0)
+
+
+def _rounding(fingerprint: Fingerprint) -> float:
+    dtypes = {component.dtype for component in fingerprint.components.values()}
+    return max([_LEAST, *(_COARSE if dtype.startswith("F8") else _EPS.get(dtype, 0.0) for dtype in dtypes)])
