@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mergeguard_hub.fingerprint.attribution import Attribution, attribute
+from mergeguard_hub.fingerprint.classification import METHODS, Placement, by_invariants, by_tensorguard
 from mergeguard_hub.fingerprint.compare import Similarity, compare
 from mergeguard_hub.fingerprint.families import Families, family_distances
 from mergeguard_hub.fingerprint.lineage import Lineage, lineage
@@ -13,6 +14,7 @@ from mergeguard_hub.fingerprint.tensorguard import FEATURES, GradientFingerprint
 
 __all__ = [
     "FEATURES",
+    "METHODS",
     "Attribution",
     "Component",
     "Families",
@@ -21,9 +23,12 @@ __all__ = [
     "GradientFingerprint",
     "Lineage",
     "NearestBase",
+    "Placement",
     "Similarity",
     "TensorGuard",
     "attribute",
+    "by_invariants",
+    "by_tensorguard",
     "compare",
     "family_distances",
     "fingerprint_folder",

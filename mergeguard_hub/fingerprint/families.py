@@ -38,12 +38,12 @@ class Families:
 
         Args:
             bases: fingerprints of the base models by name, two at least.
-            derivatives: those of the models to group; no name may be a base's too.
+            derivatives: those of the models to group, under names of their own.
 
         Raises:
-            FingerprintError: fewer than two bases, two alike, or a name twice; or scikit-learn is not installed.
+            FingerprintError: fewer than two bases, or two alike; or scikit-learn is not installed.
         """
-        _check(bases, derivatives)
+        _check(bases)
         cluster, preprocessing = _scikit_learn()
         rows = _rows([*bases.values(), *derivatives.values()])
         scaler = preprocessing.StandardScaler().fit(rows)
@@ -78,12 +78,9 @@ def _rows(models: Sequence[GradientFingerprint]) -> Vectors:
     return np.array([model.values for model in models], dtype=np.float64)
 
 
-def _check(bases: Mapping[str, GradientFingerprint], derivatives: Mapping[str, GradientFingerprint]) -> None:
+def _check(bases: Mapping[str, GradientFingerprint]) -> None:
     if len(bases) < 2:
         raise FingerprintError(f"TensorGuard sorts models among base models and got {len(bases)}; give two at least.")
-    both = sorted(set(bases) & set(derivatives))
-    if both:
-        raise FingerprintError(f"{both[0]} is among the bases and among the models to sort; give it once.")
     seen: dict[tuple[float, ...], str] = {}
     for name, fingerprint in bases.items():
         if fingerprint.values in seen:
