@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from mergeguard_hub.fingerprint.attribution import Attribution, attribute
 from mergeguard_hub.fingerprint.compare import Similarity, compare
+from mergeguard_hub.fingerprint.layers import LayerScores, compare_layers
 from mergeguard_hub.fingerprint.lineage import Lineage, lineage
 from mergeguard_hub.fingerprint.nearest import NearestBase, nearest_base
+from mergeguard_hub.fingerprint.plots import plot_layers, plot_tree
 from mergeguard_hub.fingerprint.reading import fingerprint_folder
 from mergeguard_hub.fingerprint.record import Component, Fingerprint, Form
 
@@ -14,12 +16,16 @@ __all__ = [
     "Component",
     "Fingerprint",
     "Form",
+    "LayerScores",
     "Lineage",
     "NearestBase",
     "Similarity",
     "attribute",
     "compare",
+    "compare_layers",
     "fingerprint_folder",
     "lineage",
     "nearest_base",
+    "plot_layers",
+    "plot_tree",
 ]
