@@ -6,8 +6,10 @@ from mergeguard_hub.fingerprint.attribution import Attribution, attribute
 from mergeguard_hub.fingerprint.classification import METHODS, Placement, by_invariants, by_tensorguard
 from mergeguard_hub.fingerprint.compare import Similarity, compare
 from mergeguard_hub.fingerprint.families import Families, family_distances
+from mergeguard_hub.fingerprint.layers import LayerScores, compare_layers
 from mergeguard_hub.fingerprint.lineage import Lineage, lineage
 from mergeguard_hub.fingerprint.nearest import NearestBase, nearest_base
+from mergeguard_hub.fingerprint.plots import plot_layers, plot_tree
 from mergeguard_hub.fingerprint.reading import fingerprint_folder
 from mergeguard_hub.fingerprint.record import Component, Fingerprint, Form
 from mergeguard_hub.fingerprint.tensorguard import FEATURES, GradientFingerprint, TensorGuard
@@ -21,6 +23,7 @@ __all__ = [
     "Fingerprint",
     "Form",
     "GradientFingerprint",
+    "LayerScores",
     "Lineage",
     "NearestBase",
     "Placement",
@@ -31,7 +34,10 @@ __all__ = [
     "by_tensorguard",
     "compare",
     "family_distances",
+    "compare_layers",
     "fingerprint_folder",
     "lineage",
     "nearest_base",
+    "plot_layers",
+    "plot_tree",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 from mergeguard_hub.fingerprint.agreement import agreement
-from mergeguard_hub.fingerprint.pairing import common_keys, values_of
+from mergeguard_hub.fingerprint.pairing import Key, common_keys, values_of
 from mergeguard_hub.fingerprint.record import Fingerprint
 
 Kinship = Literal["same", "related", "unrelated"]
@@ -27,7 +28,8 @@ class Similarity:
     Attributes:
         kinship: "same" up to the rounding of the weights' dtype, "related" (one descends from the other, both from a
             third, or it is merged in), or "unrelated".
-        score: mean cosine of what was measured, in [-1, 1]; 1 for the same model, near 0 for unrelated ones.
+        score: mean cosine of what was measured, in [-1, 1]; 1 for the same model, near 0 for unrelated ones. Of a
+            pipeline, that of its largest component: text encoders and decoders are shared by strangers.
         distance: root mean square of the relative differences; 0 for the same model, 1.4 for unrelated ones.
         rounding: distance up to which the models count as the same.
         p_value: the chance of such a score for models that know nothing of each other's weights.
@@ -59,7 +61,8 @@ def compare(ours: Fingerprint, theirs: Fingerprint) -> Similarity:
     """
     keys = common_keys(ours, theirs)
     left, right = values_of(ours), values_of(theirs)
-    found = agreement((key[2], left[key], right[key]) for key in keys)
+    judged = largest(keys, ours)
+    found = agreement((key[2], left[key], right[key]) for key in keys if key[0] == judged)
     distance = float(np.sqrt(np.mean([_relative(left[key], right[key]) ** 2 for key in keys])))
     allowed = max(_rounding(ours), _rounding(theirs))
     if distance <= allowed:
@@ -67,6 +70,15 @@ def compare(ours: Fingerprint, theirs: Fingerprint) -> Similarity:
     else:
         kinship = "related" if found.score >= RELATED and found.p_value <= SIGNIFICANT else "unrelated"
     return Similarity(kinship, found.score, distance, allowed, found.p_value, len(keys))
+
+
+def largest(keys: Iterable[Key], fingerprint: Fingerprint) -> str:
+    """Return the largest component among some keys: what a pipeline is known by.
+
+    Text encoders and decoders are handed on from pipeline to pipeline and would make strangers related.
+    """
+    names = {component for component, _, _ in keys}
+    return max(sorted(names), key=lambda name: fingerprint.components[name].parameters)
 
 
 def _relative(ours: np.ndarray, theirs: np.ndarray) -> float:

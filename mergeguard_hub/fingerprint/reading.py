@@ -47,7 +47,7 @@ def fingerprint_folder(path: str | Path, *, name: str | None = None) -> Fingerpr
     unknown: dict[str, ArchitectureError] = {}
     for part, checkpoint in open_folder(path, exclude=(RECORD, f"*/{RECORD}")).items():
         try:
-            layout, architecture = _layout_of(checkpoint)
+            layout, architecture = layout_of(checkpoint)
         except ArchitectureError as error:
             unknown[part] = error
             continue
@@ -78,7 +78,8 @@ def fingerprint_weights(
     return measure(layout, tensors, component=component), measure_spectra(layout, tensors, component=component)
 
 
-def _layout_of(checkpoint: Checkpoint) -> tuple[Layout, str]:
+def layout_of(checkpoint: Checkpoint) -> tuple[Layout, str]:
+    """Prove what may be done to a component; return its layout and the name of its class."""
     config = {key: value for key, value in checkpoint.config.items() if key not in _IRRELEVANT}
     proof, full = _proof(json.dumps(config, sort_keys=True))
     shapes = {name: entry.shape for name, entry in checkpoint.entries.items() if entry.is_floating}

@@ -76,7 +76,7 @@ def _lengths(matrix: Tensor, axis: int, gain: Tensor | None) -> Tensor:
     weight = torch.ones(matrix.shape[axis]) if gain is None else gain.square()
     result = torch.zeros(matrix.shape[1 - axis])
     for start in range(0, matrix.shape[0], rows):
-        piece = matrix[start : start + rows].float().square_()
+        piece = matrix[start : start + rows].float().square()
         if axis == 1:
             result[start : start + rows] = piece @ weight
         else:
