@@ -15,8 +15,8 @@ from scipy.spatial.distance import squareform
 
 from benchmarks.lineage.described import Described
 from benchmarks.lineage.pairs import Pair, curve, questions
-from mergeguard_hub.errors import FingerprintError
-from mergeguard_hub.fingerprint import compare, family_distances
+from mergeguard_hub.fingerprint import family_distances
+from mergeguard_hub.fingerprint.plots import distances
 
 _DPI = 120
 
@@ -27,19 +27,10 @@ def draw_dendrograms(pool: Sequence[Described], file: Path, *, title: str) -> No
     left, right = figure.subplots(1, 2)
     _draw(left, pool, family_distances([one.gradients for one in pool]))
     left.set_title("TensorGuard: distance of standardised features", fontsize=10, loc="left")
-    _draw(right, pool, invariant_distances(pool))
-    right.set_title("invariant fingerprint: 1 - likeness", fontsize=10, loc="left")
+    _draw(right, pool, distances({str(n): one.invariant for n, one in enumerate(pool)}))
+    right.set_title("invariant fingerprint: distance", fontsize=10, loc="left")
     figure.suptitle(title, fontsize=11)
     figure.savefig(file, dpi=_DPI)
-
-
-def invariant_distances(pool: Sequence[Described]) -> NDArray[np.float64]:
-    """Return 1 - score of all pairs, 1 where architectures differ."""
-    found = np.zeros((len(pool), len(pool)))
-    for a, one in enumerate(pool):
-        for b in range(a):
-            found[a, b] = found[b, a] = _apart(one, pool[b])
-    return found
 
 
 def draw_curves(pairs: Sequence[Pair], file: Path) -> None:
@@ -65,17 +56,10 @@ def draw_curves(pairs: Sequence[Pair], file: Path) -> None:
     figure.savefig(file, dpi=_DPI)
 
 
-def _apart(one: Described, other: Described) -> float:
-    try:
-        return max(0.0, 1 - compare(one.invariant, other.invariant).score)
-    except FingerprintError:
-        return 1.0
-
-
-def _draw(axes: Axes, pool: Sequence[Described], distances: NDArray[np.float64]) -> None:
+def _draw(axes: Axes, pool: Sequence[Described], apart: NDArray[np.float64]) -> None:
     families = list(dict.fromkeys(one.model.family for one in pool))
     palette = colormaps["tab10" if len(families) <= 10 else "tab20"]
-    tree = linkage(squareform(distances, checks=False), method="average")
+    tree = linkage(squareform(apart, checks=False), method="average")
     labels = [f"{one.model.family} {one.model.name}" for one in pool]
     shown = dendrogram(
         tree,

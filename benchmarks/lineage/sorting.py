@@ -83,10 +83,9 @@ def accuracy_table(pool: Pool) -> str:
     """Return accuracies by kind of derivative, for both fingerprints, without and with same-shape bases."""
     apart = list(one_of_each_shape(pool))
     columns = [
-        [found for chosen in apart for found in sort_by_tensorguard(chosen)],
-        sort_by_tensorguard(pool),
-        [found for chosen in apart for found in sort_by_invariants(chosen)],
-        sort_by_invariants(pool),
+        [found for chosen in sets for found in sort(chosen)]
+        for sort in (sort_by_tensorguard, sort_by_invariants)
+        for sets in (apart, [pool])
     ]
     lines = [
         "| derivative | models | TensorGuard, one base of each shape | TensorGuard, all bases | "
@@ -96,20 +95,22 @@ def accuracy_table(pool: Pool) -> str:
     kinds = {**KINDS, **{one.model.name: "fine-tune of the zoo" for one in pool if one.model.name not in KINDS}}
     for title in dict.fromkeys(kinds.values()):
         rows = [[s for s in column if kinds[s.described.model.name] == title] for column in columns]
-        if title != KINDS.get(BASE) and rows[1]:
+        if rows[1]:
             lines.append(f"| {title} | {len(rows[1])} | {' | '.join(map(_percent, rows))} |")
     lines.append(f"| **all** | {len(columns[1])} | {' | '.join(f'**{_percent(column)}**' for column in columns)} |")
     bases = bases_of(pool)
     alike = [
         family for family, one in bases.items() if sum(one.model.shapes == b.model.shapes for b in bases.values()) > 1
     ]
-    within = [_percent([s for s in column if s.described.model.family in alike]) for column in (columns[1], columns[3])]
-    lines.append(
-        f"| of these, with bases of the same shapes | {_count(columns[1], alike)} | | {within[0]} | | {within[1]} |"
-    )
     facts = (
         f"{len(bases)} bases of {len({one.model.shapes for one in bases.values()})} shapes. One base of each shape: "
         f"{len(apart)} sets, so that every base is in one; accuracy over all of them."
+    )
+    if not alike:
+        return "\n".join([*lines, "", facts])
+    within = [_percent([s for s in column if s.described.model.family in alike]) for column in (columns[1], columns[3])]
+    lines.append(
+        f"| of these, with bases of the same shapes | {_count(columns[1], alike)} | - | {within[0]} | - | {within[1]} |"
     )
     return "\n".join([*lines, "", facts])
 
