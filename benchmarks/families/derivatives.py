@@ -34,8 +34,8 @@ class Plan:
         steps: updates of each fine-tune.
     """
 
-    base_steps: int = 250
-    steps: int = 80
+    base_steps: int = 200
+    steps: int = 60
 
 
 @dataclass(frozen=True)
