@@ -104,8 +104,8 @@ def main() -> None:
     first = next(iter(runs.values()))[0]
     numbers = runs["fingerprint", False][0]["numbers"]
     note = (
-        f"{first['bytes'] / 1e9:.1f} GB in bfloat16, {first['layers']} layers of Llama-2-7B's widths, {numbers:,} numbers "
-        f"in the fingerprint. One thread, medians of {chosen.runs}; times that reading takes as multiples."
+        f"{first['bytes'] / 1e9:.1f} GB in bfloat16, {first['layers']} layers of Llama-2-7B's widths, {numbers:,} "
+        f"numbers in the fingerprint. One thread, medians of {chosen.runs}; times that reading takes as multiples."
     )
     text = f"{table(runs)}\n\n{note}\n"
     print(text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mergeguard_hub.cli.lists import ListCommand
-from mergeguard_hub.cli.options import FILE, json_option, quiet_option
+from mergeguard_hub.cli.options import FILE, json_option, quiet_option, read_passphrase
 from mergeguard_hub.cli.output import print_json, say
 from mergeguard_hub.cli.root import main
 
@@ -23,18 +23,22 @@ _KINSHIP = {
     "unrelated": "unrelated",
 }
 
+secret_option = click.option("--secret-file", type=FILE, help="File whose first line the probes are drawn with.")
+
 
 @main.command()
 @click.argument("path", metavar="PATH")
 @click.option("-o", "--out", type=FILE, default=Path("fp.json"), show_default=True, help="File to write.")
+@secret_option
 @json_option
 @quiet_option
-def fingerprint(path: str, out: Path, as_json: bool, quiet: bool) -> None:
+def fingerprint(path: str, out: Path, secret_file: Path | None, as_json: bool, quiet: bool) -> None:
     """Write the fingerprint of the model PATH, by which it is known again without its weights.
 
-    It holds about 3 kB of numbers for each layer and no weights. Releases have the fingerprint of their original.
+    It holds about 3 kB of numbers for each layer and no weights. Releases have the fingerprint of their original. With
+    a secret nobody knows what is measured, so nobody can spoil just that; only fingerprints of one secret compare.
     """
-    found = fingerprint_of(path, quiet=quiet or as_json)
+    found = fingerprint_of(path, quiet=quiet or as_json, secret=read_passphrase(secret_file))
     try:
         found.save(out)
     except OSError as error:
@@ -50,9 +54,10 @@ def fingerprint(path: str, out: Path, as_json: bool, quiet: bool) -> None:
 @click.argument("one", metavar="A")
 @click.argument("two", metavar="B")
 @click.option("--plot", type=FILE, help="Also draw every layer of A against every layer of B, to this PNG file.")
+@secret_option
 @json_option
 @quiet_option
-def compare(one: str, two: str, plot: Path | None, as_json: bool, quiet: bool) -> None:
+def compare(one: str, two: str, plot: Path | None, secret_file: Path | None, as_json: bool, quiet: bool) -> None:
     """Say whether A and B are the same model, related, or unrelated, whatever protects either.
 
     A and B are folders, model ids on the Hub, or files that `mergeguard fingerprint` wrote.
@@ -60,7 +65,8 @@ def compare(one: str, two: str, plot: Path | None, as_json: bool, quiet: bool) -
     from mergeguard_hub.fingerprint import compare as compared
     from mergeguard_hub.fingerprint import plot_layers
 
-    ours, theirs = (fingerprint_of(source, quiet=quiet or as_json) for source in (one, two))
+    secret = read_passphrase(secret_file)
+    ours, theirs = (fingerprint_of(source, quiet=quiet or as_json, secret=secret) for source in (one, two))
     found = compared(ours, theirs)
     if plot is not None:
         plot_layers(ours, theirs, plot)
@@ -77,22 +83,34 @@ def compare(one: str, two: str, plot: Path | None, as_json: bool, quiet: bool) -
 @click.option("--of", required=True, metavar="B", help="The model that A may contain.")
 @click.option("--base", metavar="BASE", help="The base model of both; without it only 'related' can be said.")
 @click.option("--others", multiple=True, metavar="C...", help="Further fine-tunes of BASE that A may contain.")
+@secret_option
 @json_option
 @quiet_option
-def lineage(model: str, of: str, base: str | None, others: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+def lineage(
+    model: str,
+    of: str,
+    base: str | None,
+    others: tuple[str, ...],
+    secret_file: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Say whether A is B, a fine-tune of it, a merge that contains it, or only a fine-tune of the same base.
 
     All are folders, model ids on the Hub, or files that `mergeguard fingerprint` wrote.
     """
     from mergeguard_hub.fingerprint import lineage as traced
 
-    still = quiet or as_json
-    known = {source: fingerprint_of(source, quiet=still) for source in others}
+    secret = read_passphrase(secret_file)
+
+    def taken(source: str) -> Fingerprint:
+        return fingerprint_of(source, quiet=quiet or as_json, secret=secret)
+
     found = traced(
-        fingerprint_of(model, quiet=still),
-        of=replace(fingerprint_of(of, quiet=still), name=of),
-        base=None if base is None else fingerprint_of(base, quiet=still),
-        others=known,
+        taken(model),
+        of=replace(taken(of), name=of),
+        base=None if base is None else taken(base),
+        others={source: taken(source) for source in others},
     )
     if as_json:
         print_json({"a": model, "of": of, "base": base, **asdict(found), "contains": found.contains})
@@ -100,12 +118,13 @@ def lineage(model: str, of: str, base: str | None, others: tuple[str, ...], as_j
         _show(found, model, of, tables=not quiet)
 
 
-def fingerprint_of(source: str, *, quiet: bool) -> Fingerprint:
+def fingerprint_of(source: str, *, quiet: bool, secret: str | None = None) -> Fingerprint:
     """Return the fingerprint in a file, or take that of a folder or of a model on the Hub.
 
     Args:
         source: a fingerprint file, a folder or a Hub id; a path that exists wins.
         quiet: show no download bars.
+        secret: of the probes.
     """
     from mergeguard_hub.fingerprint import Fingerprint, fingerprint_folder
     from mergeguard_hub.hub.source import local_folder
@@ -114,7 +133,7 @@ def fingerprint_of(source: str, *, quiet: bool) -> Fingerprint:
     if path.is_file():
         return Fingerprint.load(path)
     folder = local_folder(source, quiet=quiet or not sys.stderr.isatty())
-    return fingerprint_folder(folder, name=None if path.exists() else source)
+    return fingerprint_folder(folder, name=None if path.exists() else source, secret=secret)
 
 
 def described(found: Similarity) -> list[str]:

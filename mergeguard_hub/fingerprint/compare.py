@@ -33,6 +33,8 @@ class Similarity:
         distance: root mean square of the relative differences; 0 for the same model, 1.4 for unrelated ones.
         rounding: distance up to which the models count as the same.
         p_value: the chance of such a score for models that know nothing of each other's weights.
+        sizes: root mean square difference of the logarithms of sorted sizes, see `spectra`: 0 for the same model, also
+            where its vocabulary was renumbered; small for models of one recipe too, so it decides nothing.
         places: how many forms were compared.
     """
 
@@ -41,6 +43,7 @@ class Similarity:
     distance: float
     rounding: float
     p_value: float
+    sizes: float
     places: int
 
     @property
@@ -69,7 +72,7 @@ def compare(ours: Fingerprint, theirs: Fingerprint) -> Similarity:
         kinship: Kinship = "same"
     else:
         kinship = "related" if found.score >= RELATED and found.p_value <= SIGNIFICANT else "unrelated"
-    return Similarity(kinship, found.score, distance, allowed, found.p_value, len(keys))
+    return Similarity(kinship, found.score, distance, allowed, found.p_value, _sizes(ours, theirs), len(keys))
 
 
 def largest(keys: Iterable[Key], fingerprint: Fingerprint) -> str:
@@ -79,6 +82,13 @@ def largest(keys: Iterable[Key], fingerprint: Fingerprint) -> str:
     """
     names = {component for component, _, _ in keys}
     return max(sorted(names), key=lambda name: fingerprint.components[name].parameters)
+
+
+def _sizes(ours: Fingerprint, theirs: Fingerprint) -> float:
+    known = {form.key: form.values for form in theirs.spectra}
+    pairs = [(form.values, known[form.key]) for form in ours.spectra if form.key in known]
+    squares = [float(np.mean((one.astype(np.float64) - two) ** 2)) for one, two in pairs if one.shape == two.shape]
+    return float(np.sqrt(np.mean(squares))) if squares else float("nan")
 
 
 def _relative(ours: np.ndarray, theirs: np.ndarray) -> float:

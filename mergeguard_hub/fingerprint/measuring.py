@@ -27,18 +27,19 @@ REST = 4  # probes of a matrix that belongs to no block: there are many of them 
 Tensors = Mapping[str, Tensor]
 
 
-def measure(layout: Layout, tensors: Tensors, *, component: str = "") -> list[Form]:
+def measure(layout: Layout, tensors: Tensors, *, component: str = "", secret: str = "") -> list[Form]:
     """Return every form of a component.
 
     Args:
         layout: what was proved of it.
         tensors: its weights; only one block's are read at a time, each once.
         component: its name.
+        secret: of the probes, see `Probes`.
 
     Raises:
         FingerprintError: a form is NaN or infinite, because a weight is.
     """
-    probes = Probes(layout, tensors)
+    probes = Probes(layout, tensors, secret=secret)
     total: dict[tuple[str, str], Tensor] = {}
     for place, kind, form in _forms(layout, tensors, probes):
         total[place, kind] = total.get((place, kind), 0) + form

@@ -18,8 +18,14 @@ def common_keys(*fingerprints: Fingerprint) -> list[Key]:
     """Return the keys of the forms that all of some fingerprints have, in the same shape.
 
     Raises:
-        FingerprintError: there are none.
+        FingerprintError: there are none, or the probes were drawn with different secrets.
     """
+    probes = sorted({fingerprint.probes for fingerprint in fingerprints})
+    if len(probes) > 1:
+        raise FingerprintError(
+            f"the fingerprints were taken with different probes ({', '.join(probes)}), so their numbers have nothing "
+            "to do with each other. Take them with the same secret, or all without one."
+        )
     shapes = [{form.key: form.values.shape for form in known(fingerprint)} for fingerprint in fingerprints]
     first, *others = shapes
     found = sorted(key for key in first if all(other.get(key) == first[key] for other in others))

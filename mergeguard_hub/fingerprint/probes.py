@@ -51,8 +51,16 @@ class Probes:
         raw: name of each residual space -> Gram matrix of its probes before they were made orthonormal.
     """
 
-    def __init__(self, layout: Layout, tensors: Tensors) -> None:
+    def __init__(self, layout: Layout, tensors: Tensors, *, secret: str = "") -> None:
+        """Make no probe yet.
+
+        Args:
+            layout: what was proved of the component.
+            tensors: its weights.
+            secret: what signs and tokens are chosen by besides; "" for those that everybody knows.
+        """
         self._tensors = tensors
+        self._secret = secret
         self._streams = {
             (port.tensor, port.axis): space
             for space in layout.spaces
@@ -83,7 +91,7 @@ class Probes:
         """Return [count, length] of fixed random signs, for an axis in a fixed order."""
         label = f"fixed {length}"
         if label not in self._made:
-            self._made[label] = torch.from_numpy(signs(label, PROBES, length))
+            self._made[label] = torch.from_numpy(signs(self._secret + label, PROBES, length))
         return self._made[label][:count]
 
     def _anchored(self, space: Space) -> Tensor | None:
@@ -95,7 +103,7 @@ class Probes:
             count = len(tokens)
             gram = tokens @ tokens.T
             values, vectors = torch.linalg.eigh(gram + _RIDGE * gram.diagonal().mean() * torch.eye(count).double())
-            mixed = torch.from_numpy(signs(f"mix {count}", PROBES, count)).double()
+            mixed = torch.from_numpy(signs(f"{self._secret}mix {count}", PROBES, count)).double()
             self._made[space.name] = ((mixed @ (vectors / values.sqrt()) @ vectors.T) @ tokens).float()
             self.raw[space.name] = (mixed @ gram @ mixed.T).float()
         return self._made[space.name]
@@ -106,7 +114,7 @@ class Probes:
         count = min(TOKENS, among, max(PROBES, space.size // 2))
         rows = self._tensors[anchor.port.tensor].movedim(anchor.port.axis, -1).reshape(anchor.rows, -1)
         at = torch.from_numpy(anchor.port.positions[:, 0])
-        return rows[torch.from_numpy(chosen(f"tokens {among}", count, among))].double()[:, at]
+        return rows[torch.from_numpy(chosen(f"{self._secret}tokens {among}", count, among))].double()[:, at]
 
 
 def absorbed_gains(spaces: Sequence[Space]) -> dict[tuple[str, int], list[str]]:

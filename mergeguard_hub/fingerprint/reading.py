@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from functools import lru_cache
@@ -12,7 +13,7 @@ from mergeguard_hub.architecture import Layout, Miniature, Names, Proof, lay_out
 from mergeguard_hub.checkpoint import Checkpoint, CheckpointTensors, open_folder
 from mergeguard_hub.errors import ArchitectureError, FingerprintError
 from mergeguard_hub.fingerprint.measuring import measure
-from mergeguard_hub.fingerprint.record import Component, Fingerprint, Form
+from mergeguard_hub.fingerprint.record import PUBLIC, Component, Fingerprint, Form
 from mergeguard_hub.fingerprint.spectra import measure_spectra
 
 RECORD = "mergeguard.json"  # a release's own record says nothing of what its weights are
@@ -21,7 +22,7 @@ _COARSENESS = ("F8_E5M2", "F8_E4M3", "BF16", "F16", "F32", "F64")
 _IRRELEVANT = frozenset({"mergeguard", "_mergeguard", "dtype", "torch_dtype", "transformers_version", "_name_or_path"})
 
 
-def fingerprint_folder(path: str | Path, *, name: str | None = None) -> Fingerprint:
+def fingerprint_folder(path: str | Path, *, name: str | None = None, secret: str | None = None) -> Fingerprint:
     """Take the fingerprint of a model folder or a diffusers pipeline.
 
     Weights are read once, block by block, so memory is that of a few pieces of a tensor whatever the size of the model.
@@ -30,6 +31,8 @@ def fingerprint_folder(path: str | Path, *, name: str | None = None) -> Fingerpr
     Args:
         path: folder with safetensors weights and their config.json.
         name: what the model is called; None takes the folder's name.
+        secret: what the probes are drawn with, long and random, so that nobody can spoil just what they measure; only
+            fingerprints with the same secret can be compared. None takes the probes that everybody knows.
 
     Returns:
         About 3 kB for each layer.
@@ -51,18 +54,19 @@ def fingerprint_folder(path: str | Path, *, name: str | None = None) -> Fingerpr
         except ArchitectureError as error:
             unknown[part] = error
             continue
-        found, sizes = fingerprint_weights(checkpoint, layout, component=part)
+        found, sizes = fingerprint_weights(checkpoint, layout, component=part, secret=secret)
         forms += found
         spectra += sizes
         components[part] = Component(architecture, _coarsest(checkpoint), _parameters(checkpoint))
     if not forms:
         reason = "; ".join(map(str, unknown.values())) or "it has no attention, MLP or matrix that can be measured"
         raise FingerprintError(f"{path} has no fingerprint: {reason}")
-    return Fingerprint(path.resolve().name if name is None else name, components, tuple(forms), tuple(spectra))
+    called = path.resolve().name if name is None else name
+    return Fingerprint(called, components, tuple(forms), tuple(spectra), _mark(secret))
 
 
 def fingerprint_weights(
-    checkpoint: Checkpoint, layout: Layout, *, component: str = ""
+    checkpoint: Checkpoint, layout: Layout, *, component: str = "", secret: str | None = None
 ) -> tuple[list[Form], list[Form]]:
     """Return the forms and the spectra of one component whose layout is known.
 
@@ -70,12 +74,21 @@ def fingerprint_weights(
         checkpoint: the opened folder.
         layout: what was proved of it.
         component: its name.
+        secret: of the probes.
 
     Raises:
         FingerprintError: a number is NaN or infinite, because a weight is.
     """
     tensors = CheckpointTensors(checkpoint)
-    return measure(layout, tensors, component=component), measure_spectra(layout, tensors, component=component)
+    forms = measure(layout, tensors, component=component, secret=f"{secret}\0" if secret else "")
+    return forms, measure_spectra(layout, tensors, component=component)
+
+
+def _mark(secret: str | None) -> str:
+    """Return how a fingerprint tells which probes it was taken with, without telling the secret."""
+    if not secret:
+        return PUBLIC
+    return "secret-" + hashlib.sha256(f"mergeguard fingerprint secret v1\0{secret}".encode()).hexdigest()[:16]
 
 
 def layout_of(checkpoint: Checkpoint) -> tuple[Layout, str]:

@@ -18,6 +18,7 @@ from mergeguard_hub.errors import FingerprintError
 
 FORMAT = "mergeguard fingerprint"
 VERSION = 1
+PUBLIC = "public"  # probes that everybody can draw
 _LARGEST_BYTES = 64 << 20  # of a file that is read: a fingerprint of the largest models has a few megabytes, our choice
 
 
@@ -67,12 +68,14 @@ class Fingerprint:
         components: by name, "" for a plain model folder.
         forms: measured between probes; comparable entry by entry with another model's.
         spectra: sorted sizes of units and heads, which need no probes.
+        probes: PUBLIC, or which secret they were drawn with, as a hash of it.
     """
 
     name: str
     components: Mapping[str, Component]
     forms: tuple[Form, ...]
     spectra: tuple[Form, ...] = ()
+    probes: str = PUBLIC
 
     @property
     def id(self) -> str:
@@ -91,7 +94,7 @@ class Fingerprint:
                 "forms": [_packed(form) for form in self.forms if form.component == name],
                 "spectra": [_packed(form) for form in self.spectra if form.component == name],
             }
-        return {"format": FORMAT, "version": VERSION, "name": self.name, "components": found}
+        return {"format": FORMAT, "version": VERSION, "name": self.name, "probes": self.probes, "components": found}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any], *, label: str = "the fingerprint") -> Fingerprint:
@@ -121,7 +124,7 @@ class Fingerprint:
                 tuple(_unpacked(str(name), entry) for name, part in parts.items() for entry in part[kind])
                 for kind in ("forms", "spectra")
             )
-            return cls(str(record.get("name", "")), components, forms, spectra)
+            return cls(str(record.get("name", "")), components, forms, spectra, str(record["probes"]))
         except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
             raise FingerprintError(
                 f"{label} is damaged ({type(error).__name__}: {error}). Get it again, or take the fingerprint again."
