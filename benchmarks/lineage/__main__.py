@@ -16,11 +16,12 @@ import torch
 from benchmarks.families.architectures import ARCHITECTURES
 from benchmarks.families.derivatives import MODELS, Plan
 from benchmarks.families.make import FOLDER, ROOT, Model, make_families
+from benchmarks.lineage.control import control_table, width_table
 from benchmarks.lineage.described import Described, describe, random_models, zoo_models
 from benchmarks.lineage.pairs import all_pairs, recognition_table
 from benchmarks.lineage.parts import attribution_table, parts
 from benchmarks.lineage.pictures import draw_curves, draw_dendrograms
-from benchmarks.lineage.sorting import accuracy_table, bases_of, control_table, one_of_each_shape
+from benchmarks.lineage.sorting import accuracy_table, bases_of, one_of_each_shape
 
 WORK = ROOT / "build" / "lineage"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -39,6 +40,7 @@ def evaluate(models: Sequence[Model], work: Path, *, results: Path, pictures: Pa
     tables = {
         "families": accuracy_table(pool),
         "control": control_table(pool, random),
+        "width": width_table(),
         "recognition": recognition_table(pairs),
     }
     for name, table in tables.items():

@@ -1,4 +1,4 @@
-"""Which family is each model of: accuracies of both fingerprints, and of the control with random weights."""
+"""Which family is each model of: accuracies of both fingerprints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.families.derivatives import BASE
 from benchmarks.lineage.described import Described
-from mergeguard_hub.fingerprint import FEATURES, Families, NearestBase, nearest_base
+from mergeguard_hub.fingerprint import Families, nearest_base
 
 Pool = Sequence[Described]
 KINDS = {
@@ -113,45 +113,6 @@ def accuracy_table(pool: Pool) -> str:
         f"| of these, with bases of the same shapes | {_count(columns[1], alike)} | - | {within[0]} | - | {within[1]} |"
     )
     return "\n".join([*lines, "", facts])
-
-
-def control_table(pool: Pool, random: Pool) -> str:
-    """Return how far random weights of the same shapes are from a trained base, and where both methods put them."""
-    chosen = next(one_of_each_shape(pool))
-    bases = bases_of(chosen)
-    found = Families.fit(
-        {family: one.gradients for family, one in bases.items()},
-        {str(number): one.gradients for number, one in enumerate(random)},
-    )
-    known = {family: one.invariant for family, one in bases.items()}
-    lines = [
-        "| shapes | norms, deviations: largest difference | kurtosis, trained | kurtosis, random | "
-        "TensorGuard sorts the random model to | the invariant fingerprint to |",
-        "|---|---:|---:|---:|---|---|",
-    ]
-    for number, one in enumerate(random):
-        base = next(b for b in bases.values() if b.model.shapes == one.model.shapes)
-        ours, theirs = (dict(zip(FEATURES, d.gradients.values, strict=True)) for d in (base, one))
-        sized = [name for name in FEATURES if name.endswith(("_norm", "_std")) and ours[name]]
-        apart = max(abs(theirs[name] / ours[name] - 1) for name in sized)
-        tails = f"{ours['global_kurtosis']:.2f} | {theirs['global_kurtosis']:.2f}"
-        nearest = nearest_base(one.invariant, known)
-        lines.append(
-            f"| {one.model.shapes} | {100 * apart:.1f} % | {tails} | {_own(found.labels[str(number)], base)} | "
-            f"{_nearest(nearest)} |"
-        )
-    return "\n".join(lines)
-
-
-def _own(family: str, base: Described) -> str:
-    return "the base of its shapes" if family == base.model.family else family
-
-
-def _nearest(found: NearestBase) -> str:
-    if not found.descends or found.similarity is None:
-        score = "" if found.similarity is None else f" (likeness {found.similarity.score:.2f})"
-        return f"none{score}"
-    return f"{found.name} (likeness {found.similarity.score:.2f})"
 
 
 def _count(found: Sequence[Sorted], families: Sequence[str]) -> int:

@@ -13,6 +13,7 @@ from benchmarks.families import derivatives
 from benchmarks.families.architectures import ARCHITECTURES
 from benchmarks.families.derivatives import BASE, MODELS, ORIGINAL, Place, Plan
 from benchmarks.families.make import Model, make_families
+from benchmarks.lineage import control
 from benchmarks.lineage.__main__ import evaluate
 from benchmarks.lineage.pairs import curve
 
@@ -78,10 +79,15 @@ def test_a_curve_worked_by_hand() -> None:
     assert found.area == pytest.approx(14 / 16)
 
 
-def test_the_evaluation_writes_its_tables_and_plots(made: list[Model], tmp_path: Path) -> None:
+def test_the_evaluation_writes_its_tables_and_plots(
+    made: list[Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "WIDTHS", (16,))
     evaluate(made, tmp_path / "work", results=tmp_path / "results", pictures=tmp_path / "pictures")
     tables = {path.name: path.read_text() for path in (tmp_path / "results").iterdir()}
-    assert set(tables) == {f"lineage-{name}.md" for name in ("families", "control", "recognition", "attribution")}
+    assert set(tables) == {
+        f"lineage-{name}.md" for name in ("families", "control", "width", "recognition", "attribution")
+    }
     pictures = {path.name for path in (tmp_path / "pictures").iterdir()}
     assert pictures == {"one-of-each-shape.png", "same-shapes.png", "recognition.png"}
     families = NUMBER.findall(tables["lineage-families.md"])
