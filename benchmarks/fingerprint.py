@@ -2,8 +2,8 @@
 
 Releases of the zoo are compared with their originals, their relatives and models trained independently on the same
 data. Then a release is changed in every way that we could think of, and both the verdict and what is left of the skill
-are measured. Writes benchmarks/results/fingerprint-zoo.md and fingerprint-evasion.md. Takes about a quarter of an hour on one
-core, half of it training; `--quick` leaves that out and writes nothing.
+are measured. Writes benchmarks/results/fingerprint-zoo.md and fingerprint-evasion.md. Takes about a quarter of an hour
+on one core, half of it training; `--quick` leaves that out and writes nothing.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ def zoo_rows(work: Path) -> Iterator[str]:
         known = {name: fingerprint_folder(path) for name, path in folders.items()}
         pairs = [(one, two) for one in known for two in known if one < two]
         between = [compare(known[one], known[two]) for one, two in pairs]
+        tuned = [(one, two) for one, two in pairs if "base" not in (one, two)]
+        cosines = [lineage(known[a], of=known[b], base=known["base"]).cosine or 0.0 for a, b in tuned]
         for preset in PRESETS:
             own, hits, wrong, tried = [], 0, 0, 0
             for name, path in folders.items():
@@ -65,13 +67,18 @@ def zoo_rows(work: Path) -> Iterator[str]:
                 others = [found[other].kinship == "same" for other in known if other != name]
                 wrong, tried = wrong + sum(others), tried + len(others)
             cells = [family, preset, f"{hits} of {len(own)}", f"{max(own):.1e}", f"{wrong} of {tried}"]
-            cells += [f"{min(s.distance for s in between):.2f}", f"{min(s.score for s in between):.2f}"]
+            cells += [
+                f"{min(s.distance for s in between):.2f}",
+                f"{min(s.score for s in between):.2f}",
+                f"{max(cosines):.2f}",
+            ]
             yield "| " + " | ".join(cells) + " |"
 
 
 ZOO_HEAD = (
     "| family | preset | releases recognised | distance to the original, most | taken for another model | "
-    "distance of two models, least | score of two models, least |\n|---|---|---:|---:|---:|---:|---:|"
+    "distance of two models, least | score of two models, least | cosine of two fine-tunes, most |\n"
+    "|---|---|---:|---:|---:|---:|---:|---:|"
 )
 
 
