@@ -142,6 +142,7 @@ def described(found: Similarity) -> list[str]:
         f"score     {found.score:.4f}  (1 the same, near 0 unrelated)",
         f"distance  {found.distance:.1e}  (up to {found.rounding:.1e} counts as the same)",
         f"p-value   {found.p_value:.1e}",
+        f"sizes     {found.sizes:.1e}  (0 also where tokens were renumbered)",
     ]
 
 

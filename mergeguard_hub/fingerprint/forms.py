@@ -43,7 +43,7 @@ def seen(matrix: Tensor, probe: Tensor, axis: int) -> Tensor:
     for start in range(0, matrix.shape[0], rows):
         piece = matrix[start : start + rows].float()
         if axis == 1:
-            result[:, start : start + rows] = (piece @ probe.T).T
+            result[:, start : start + rows] = probe @ piece.T
         else:
             result.addmm_(probe[:, start : start + rows], piece)
     return result

@@ -8,7 +8,8 @@ sorted, so they say less than forms do: unrelated models of one training recipe 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,8 +23,11 @@ from mergeguard_hub.fingerprint.probes import absorbed_gains
 from mergeguard_hub.fingerprint.record import Form
 
 QUANTILES = 32  # of each kind and block, our choice
-ATTENTIONS = 4  # whose heads are taken apart, evenly spaced: one costs as much as four layers of forms, our choice
+BLOCKS = (
+    2  # attentions and MLPs that are taken, first and last: one costs as much as several layers of forms, our choice
+)
 _LEAST = 1e-20
+Block = TypeVar("Block")
 Tensors = Mapping[str, Tensor]
 Gains = Mapping[tuple[str, int], list[str]]
 
@@ -37,16 +41,22 @@ def measure_spectra(layout: Layout, tensors: Tensors, *, component: str = "") ->
         component: its name.
     """
     gains = absorbed_gains(layout.spaces)
-    units: dict[str, list[Tensor]] = {}
+    places: dict[str, list[Mlp]] = {}
     for mlp in layout.mlps:
-        units.setdefault(place_of(mlp), []).append(_units(mlp, tensors, gains).reshape(-1))
-    found = [Form(component, place, "unit_sizes", _quantiles(torch.cat(sizes))) for place, sizes in units.items()]
-    count = len(layout.attentions)
-    chosen = sorted({round(i * (count - 1) / max(1, ATTENTIONS - 1)) for i in range(ATTENTIONS)}) if count else []
-    for attention in (layout.attentions[i] for i in chosen):
+        places.setdefault(place_of(mlp), []).append(mlp)
+    found = []
+    for place in _evenly(list(places)):
+        sizes = torch.cat([_units(mlp, tensors, gains).reshape(-1) for mlp in places[place]])
+        found.append(Form(component, place, "unit_sizes", _quantiles(sizes)))
+    for attention in _evenly(layout.attentions):
         for kind, sizes in _heads(attention, tensors, gains, scaled=attention.prefix in scaled_norms(layout)):
             found.append(Form(component, attention.prefix, kind, _quantiles(sizes)))
     return found
+
+
+def _evenly(blocks: Sequence[Block]) -> list[Block]:
+    count = len(blocks)
+    return [blocks[i] for i in sorted({round(i * (count - 1) / (BLOCKS - 1)) for i in range(BLOCKS)})] if count else []
 
 
 def _quantiles(sizes: Tensor) -> NDArray[np.float32]:

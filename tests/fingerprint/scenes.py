@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,11 @@ from torch import Tensor
 
 from mergeguard_hub.architecture import Layout
 from mergeguard_hub.checkpoint import Checkpoint
+from mergeguard_hub.fingerprint import Component, Fingerprint
+from mergeguard_hub.fingerprint.measuring import measure
 from mergeguard_hub.fingerprint.reading import layout_of
+from mergeguard_hub.fingerprint.record import PUBLIC
+from mergeguard_hub.fingerprint.spectra import measure_spectra
 from mergeguard_hub.protection import Facts, Key, Recipe
 from mergeguard_hub.protection.actions import compose_plan, draw_actions
 from tests import tiny
@@ -70,3 +75,19 @@ def protected(layout: Layout, tensors: Tensors, recipe: Recipe, *, key: Key = KE
     plan = compose_plan({name: tuple(tensor.shape) for name, tensor in tensors.items()}, list(actions))
     moved = {name: plan.apply(name, tensors[plan.source.get(name, name)]) for name in tensors}
     return moved, frozenset(plan.moved)
+
+
+def taken(family: str, tensors: Tensors, *, name: str = "model", secret: str = "") -> Fingerprint:
+    """Return the fingerprint of weights, as `fingerprint_folder` would take it of a folder in float32."""
+    layout = scene(family).layout
+    forms, spectra = measure(layout, tensors, secret=secret), measure_spectra(layout, tensors)
+    component = Component("Tiny", "F32", sum(tensor.numel() for tensor in tensors.values()))
+    return Fingerprint(name, {"": component}, tuple(forms), tuple(spectra), f"secret-{secret}" if secret else PUBLIC)
+
+
+def mixed(base: Tensors, parts: Mapping[float, Tensors]) -> Tensors:
+    """Return the base plus weighted task vectors."""
+    return {
+        name: tensor + sum(weight * (part[name] - tensor) for weight, part in parts.items())
+        for name, tensor in base.items()
+    }
