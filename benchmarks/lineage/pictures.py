@@ -30,7 +30,7 @@ def draw_dendrograms(pool: Sequence[Described], file: Path, *, title: str) -> No
     _draw(right, pool, distances({str(n): one.invariant for n, one in enumerate(pool)}))
     right.set_title("invariant fingerprint: distance", fontsize=10, loc="left")
     figure.suptitle(title, fontsize=11)
-    figure.savefig(file, dpi=_DPI)
+    figure.savefig(file, dpi=_DPI, bbox_inches="tight", pad_inches=0.15)
 
 
 def draw_curves(pairs: Sequence[Pair], file: Path) -> None:
@@ -52,7 +52,7 @@ def draw_curves(pairs: Sequence[Pair], file: Path) -> None:
         axes.set_xlabel(f"rate of false positives ({len(negatives):,} pairs)", fontsize=9)
         axes.set_ylim(-0.03, 1.03)
     panels[0].set_ylabel("found")
-    panels[0].legend(loc="center right", frameon=False)
+    panels[len(panels) // 2].legend(loc="center left", bbox_to_anchor=(0.08, 0.5), frameon=False)
     figure.savefig(file, dpi=_DPI)
 
 
@@ -74,4 +74,5 @@ def _draw(axes: Axes, pool: Sequence[Described], apart: NDArray[np.float64]) -> 
         text.set_color(palette(families.index(pool[leaf].model.family)))
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
+    axes.set_xlim(right=1.02 * tree[-1, 2])
     axes.tick_params(axis="x", labelsize=8)

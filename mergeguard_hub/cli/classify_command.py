@@ -34,8 +34,8 @@ def classify(paths: tuple[str, ...], bases: tuple[str, ...], method: str, as_jso
     """Say which base model each PATH is a derivative of.
 
     With the invariant fingerprint a PATH or BASE may also be a file that `mergeguard fingerprint` wrote, and a model
-    may descend from none of the bases. TensorGuard (arXiv 2506.01631) always names one, and tells shapes apart rather
-    than weights.
+    may descend from none of the bases. TensorGuard (arXiv 2506.01631) always names one; it sees shapes rather than
+    weights.
     """
     from mergeguard_hub.fingerprint import METHODS
 

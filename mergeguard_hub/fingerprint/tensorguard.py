@@ -47,10 +47,11 @@ class TensorGuard:
     Ten or so matrices W are shown perturbed inputs x; of the gradient of ||x W^T|| with respect to W, mean, deviation,
     norm, skewness and kurtosis are averaged over inputs and matrices.
 
-    It does *not* tell models of the same shapes apart: the gradient is (y / ||y||) x^T, whose norm is that of x and
-    whose other statistics follow from the numbers of rows and columns but for a remainder. Random weights of the same
-    shapes have nearly the same fingerprint, and no protection of this package changes it to speak of; see
-    docs/fingerprint.md, and use the invariant fingerprint to learn whose weights they are.
+    It sees shapes rather than weights: the gradient is (y / ||y||) x^T with y = x W^T, whose norm is that of x and
+    whose deviation follows from the numbers of rows and columns. Random weights of the same shapes have the same norms
+    and deviations to a fraction of a percent. Mean, skewness and kurtosis see how y is spread, a remainder that falls
+    with the width; it does *not* survive a protection, so releases are not told from strangers of the same shapes. See
+    docs/fingerprint.md for figures, and use the invariant fingerprint to learn whose weights they are.
 
     Two details differ from the authors' code, which reads one file: all files of a folder are read, and skewness and
     kurtosis are those of all entries, where it draws half a million of a gradient with more than a million.
