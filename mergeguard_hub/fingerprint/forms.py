@@ -167,7 +167,7 @@ def rest_form(name: str, reader: Reader, count: int) -> Tensor | None:
             return None
         return seen(tensor, probe[:count], first) @ other[:count].T
     flat = tensor.movedim(first, 0).flatten(1)
-    if len(residual) > 1 or probe is None or 1 in flat.shape:
+    if len(residual) > 1 or probe is None or 1 in flat.shape or probes.absorbs(name):
         return None
     return seen(flat, probe[:count], 0) @ probes.fixed(flat.shape[1], count).T
 
