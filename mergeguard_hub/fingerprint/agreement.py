@@ -50,7 +50,8 @@ def agreement(pairs: Iterable[tuple[str, Matrix, Matrix]]) -> Agreement:
     if total == 0.0:
         return Agreement(0.0, 1.0)
     score = float(bilinear.sum() + linear.sum()) / total
-    chance = (np.einsum("fa,ab,fb->f", _FLIPS, bilinear, _FLIPS, optimize=True) + _FLIPS @ linear) / total
+    flips = _FLIPS if linear.any() else _FLIPS[::2]  # without single signs, flipping all of them changes nothing
+    chance = (np.einsum("fa,ab,fb->f", flips, bilinear, flips, optimize=True) + flips @ linear) / total
     spread = float(chance.std())
     normal = 0.5 * math.erfc(score / spread / math.sqrt(2)) if spread > 0 else 1.0
     counted = float(np.mean(chance[1:] >= score - 1e-12))

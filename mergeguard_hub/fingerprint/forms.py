@@ -161,13 +161,15 @@ def rest_form(name: str, reader: Reader, count: int) -> Tensor | None:
     residual = probes.residual(name)
     first = residual[0] if residual else 0
     probe = probes.at(name, first)
+    if tensor.ndim == 2:
+        other = probes.at(name, 1 - first)
+        if probe is None or other is None or 1 in tensor.shape:
+            return None
+        return seen(tensor, probe[:count], first) @ other[:count].T
     flat = tensor.movedim(first, 0).flatten(1)
-    if (len(residual) > 1 and tensor.ndim > 2) or probe is None or 1 in flat.shape:
+    if len(residual) > 1 or probe is None or 1 in flat.shape or probes.absorbs(name):
         return None
-    other = probes.at(name, 1 - first) if tensor.ndim == 2 else probes.fixed(flat.shape[1])
-    if other is None:
-        return None
-    return seen(flat, probe[:count], 0) @ other[:count].T
+    return seen(flat, probe[:count], 0) @ probes.fixed(flat.shape[1], count).T
 
 
 def shared_form(name: str, axis: int, reader: Reader) -> Tensor | None:

@@ -16,7 +16,13 @@ from mergeguard_hub.fingerprint.pairing import common_keys, values_of
 from mergeguard_hub.fingerprint.record import Fingerprint
 
 Relation = Literal[
-    "same model", "fine-tune of it", "merge that contains it", "fine-tune of the same base", "related", "unrelated"
+    "same model",
+    "fine-tune of it",
+    "merge that contains it",
+    "fine-tune of the same base",
+    "its base",
+    "related",
+    "unrelated",
 ]
 WHOLE = 0.85  # least weight of a model that another is a fine-tune of, rather than a merge with, our choice
 CONTAINED = (
@@ -96,6 +102,8 @@ def _relation(
         return "same model"
     if not similarity.related and not to_base.related:
         return "unrelated"
+    if to_base.kinship == "same":
+        return "its base"
     found = p_value <= SIGNIFICANT and (cosine >= CONTAINED if alone else weight >= PART)
     if found:
         return "fine-tune of it" if weight >= WHOLE else "merge that contains it"

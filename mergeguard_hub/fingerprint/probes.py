@@ -76,6 +76,10 @@ class Probes:
         """Return the axes of a tensor that run over a residual stream that a release may shuffle."""
         return [axis for axis in range(self._tensors[name].ndim) if (name, axis) in self._streams]
 
+    def absorbs(self, name: str) -> bool:
+        """Whether a norm's gain may move into a tensor, on any of its axes."""
+        return any((name, axis) in self._gains for axis in range(self._tensors[name].ndim))
+
     def at(self, name: str, axis: int) -> Tensor | None:
         """Return [probes, length] for one axis of a tensor; None where the stream has nothing to be anchored to."""
         space = self._streams.get((name, axis))

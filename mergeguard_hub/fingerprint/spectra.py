@@ -23,9 +23,7 @@ from mergeguard_hub.fingerprint.probes import absorbed_gains
 from mergeguard_hub.fingerprint.record import Form
 
 QUANTILES = 32  # of each kind and block, our choice
-BLOCKS = (
-    2  # attentions and MLPs that are taken, first and last: one costs as much as several layers of forms, our choice
-)
+BLOCKS = 2  # attentions and MLPs that are taken: one costs as much as several layers of forms, our choice
 _LEAST = 1e-20
 Block = TypeVar("Block")
 Tensors = Mapping[str, Tensor]

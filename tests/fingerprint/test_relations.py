@@ -59,6 +59,7 @@ def test_lineage_names_every_relation(family: str) -> None:
         "fine-tune of it": further,
         "merge that contains it": merge,
         "fine-tune of the same base": two,
+        "its base": base,
         "unrelated": weights(family, seed=7),
     }
     for relation, model in cases.items():
