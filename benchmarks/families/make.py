@@ -21,7 +21,6 @@ from mergeguard_hub.checkpoint import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "families"
-RANDOM = "random"
 RANDOM_STD = 0.02
 
 
