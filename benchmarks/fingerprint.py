@@ -152,50 +152,62 @@ EVASIONS = (
     *(Evasion(f"smallest {100 * s:g} % set to zero", matrices(lambda t, s=s: pruned(t, s))) for s in (0.5, 0.8)),
     *(Evasion(f"rounded to {b} bits", matrices(lambda t, b=b: rounded(t, b))) for b in (8, 4)),
 )
-# How the release is trained on another task: steps, and the learning rate; the zoo's own fine-tuning is the first.
-TRAINED = ((450, 8e-4), (450, 4e-3))
+# How both are trained on another task: steps, and the learning rate; those of the zoo's own fine-tunes.
+TRAINED = ((450, 8e-4),)
 
 
 def evasion_rows(work: Path, cache: Path, *, quick: bool) -> Iterator[str]:
-    """Yield a row for every evasion: what is left of the skill, and what the fingerprint says."""
-    release = work / "release"
+    """Yield a row for every evasion: what is left of the skill, what the fingerprint says, and both of the original."""
+    release, original = work / "release", models("vision")[OWN]
     shutil.rmtree(release, ignore_errors=True)
-    protect_folder(models("vision")[OWN], release, recipe="exact", key=KEY)
+    protect_folder(original, release, recipe="exact", key=KEY)
     for evasion in EVASIONS:
-        changed = work / "changed"
-        rewrite(release, changed, evasion.change)
-        yield vision_row(evasion.title, changed)
-        shutil.rmtree(changed)
+        cells = []
+        for source in (release, original):
+            changed = work / "changed"
+            rewrite(source, changed, evasion.change)
+            cells.append(vision_cells(changed))
+            shutil.rmtree(changed)
+        yield row(evasion.title, *cells)
     for steps, rate in () if quick else TRAINED:
-        train.FINE_TUNES[OTHER] = replace(
-            train.FINE_TUNES[OTHER], schedule=replace(train.FINE_TUNES[OTHER].schedule, steps=steps, learning_rate=rate)
-        )
-        place = work / f"trained-{rate:g}"
-        if not place.exists():
-            run = train.start_fine_tune(OTHER, load_model(release), cache=cache)
-            run.finish(work / "trained.pt").to(torch.bfloat16).save_pretrained(place)
-        yield vision_row(f"trained on {OTHER}, {steps} steps at {rate:g}", place)
+        cells = [vision_cells(trained(source, steps, rate, work, cache)) for source in (release, original)]
+        yield row(f"trained on {OTHER}, {steps} steps at {rate:g}", *cells)
     yield from language_rows(work)
 
 
-def vision_row(title: str, folder: Path) -> str:
-    """Return one row of the vision family."""
+def trained(source: Path, steps: int, rate: float, work: Path, cache: Path) -> Path:
+    """Return a folder with the model trained on another task, as the zoo's fine-tunes are."""
+    place = work / f"trained-{source.name}-{rate:g}"
+    if not place.exists():
+        recipe = train.FINE_TUNES[OTHER]
+        train.FINE_TUNES[OTHER] = replace(recipe, schedule=replace(recipe.schedule, steps=steps, learning_rate=rate))
+        run = train.start_fine_tune(OTHER, load_model(source), cache=cache)
+        run.finish(work / "trained.pt").to(torch.bfloat16).save_pretrained(place)
+    return place
+
+
+def vision_cells(folder: Path) -> list[str]:
+    """Return accuracy and verdict of a changed model of the vision family."""
     skill = f"{100 * classification(OWN).score(model_of(dict(load_model(folder).state_dict()))).value:.1f} %"
     folders = models("vision")
-    return row(title, skill, fingerprint_folder(folder), *(fingerprint_folder(folders[n]) for n in (OWN, "base")))
+    return [skill, *verdict(fingerprint_folder(folder), *(fingerprint_folder(folders[n]) for n in (OWN, "base")))]
 
 
-def row(title: str, skill: str, ours: Fingerprint, original: Fingerprint, base: Fingerprint) -> str:
-    """Return what the fingerprint says of a changed release."""
+def verdict(ours: Fingerprint, original: Fingerprint, base: Fingerprint) -> list[str]:
+    """Return what the fingerprint says of a changed model."""
     found = lineage(ours, of=original, base=base)
-    likeness = found.similarity
-    cells = [title, skill, f"{likeness.score:.3f}", f"{likeness.distance:.2f}", f"{likeness.sizes:.3f}"]
-    return "| " + " | ".join([*cells, f"{found.weight:.2f}", f"{found.cosine:.2f}", found.relation]) + " |"
+    score, sizes, cosine = f"{found.similarity.score:.3f}", f"{found.similarity.sizes:.3f}", f"{found.cosine:.2f}"
+    return [score, sizes, cosine, found.relation]
+
+
+def row(title: str, release: list[str], original: list[str]) -> str:
+    """Return one row of the table."""
+    return "| " + " | ".join([title, *release, *original]) + " |"
 
 
 EVASION_HEAD = (
-    "| what was done to the release | accuracy on its task | score | distance | sizes | weight | cosine | said |\n"
-    "|---|---:|---:|---:|---:|---:|---:|---|"
+    "| what was done | release: accuracy | score | sizes | cosine | said "
+    "| original: accuracy | score | sizes | cosine | said |\n|---|---:|---:|---:|---:|---|---:|---:|---:|---:|---|"
 )
 
 
@@ -224,10 +236,13 @@ def language_rows(work: Path) -> Iterator[str]:
         "the same, fingerprint taken with a secret": (spoiled, "correct horse battery staple"),
     }
     for title, (change, secret) in ways.items():
-        rewrite(release, work / "changed", change)
-        sides = (work / "changed", folders["math"], folders["base"])
-        yield row(f"language: {title}", "", *(fingerprint_folder(side, secret=secret) for side in sides))
-        shutil.rmtree(work / "changed")
+        cells = []
+        for source in (release, folders["math"]):
+            rewrite(source, work / "changed", change)
+            sides = (work / "changed", folders["math"], folders["base"])
+            cells.append(["", *verdict(*(fingerprint_folder(side, secret=secret) for side in sides))])
+            shutil.rmtree(work / "changed")
+        yield row(f"language: {title}", *cells)
 
 
 def rewrite(source: Path, target: Path, change: Callable[[Weights], Mapping[str, Tensor]]) -> None:
