@@ -159,3 +159,10 @@ class TaskError(AuditError):
 
 class AttackError(MergeGuardError):
     """An attack cannot be carried out: the tensors do not fit, it lacks what it needs, or a setting is impossible."""
+
+
+# Fingerprints
+
+
+class FingerprintError(MergeGuardError):
+    """A fingerprint cannot be taken, read or compared: no weights that it looks at, other shapes, too few models."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,6 +25,9 @@ from mergeguard_hub.cli.output import print_json, say, show_inspection, show_rep
 from mergeguard_hub.cli.progress import progress_bars
 from mergeguard_hub.cli.project_key import project_key
 from mergeguard_hub.cli.root import main
+
+if TYPE_CHECKING:
+    from mergeguard_hub.fingerprint import Similarity
 
 # Torch and transformers are imported inside the commands, so that --help answers at once.
 
@@ -125,18 +129,26 @@ def unlock(
 @main.command()
 @click.argument("path", metavar="PATH|REPO")
 @click.option("--against", metavar="ORIGINAL", help="Also compare the outputs with those of the original model.")
+@click.option("--lineage", metavar="ORIGINAL|FP.JSON", help="Also compare the fingerprint with that of the original.")
 @click.option("--revision", metavar="REVISION", help="Branch, tag or commit of REPO.")
 @json_option
 @quiet_option
 @click.pass_context
 def verify(
-    ctx: click.Context, path: str, against: str | None, revision: str | None, as_json: bool, quiet: bool
+    ctx: click.Context,
+    path: str,
+    against: str | None,
+    lineage: str | None,
+    revision: str | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Check that PATH, or the model REPO on the Hub, is the release it claims to be.
 
     Exits with 0 if its weights are the ones that were protected and, with --against, answer like the original; with 3
     if they were modified, or other weights lie beside them in REPO; with 4 if nothing claims that they are protected;
-    with 1 if they answer differently or cannot be read.
+    with 1 if they answer differently, have another fingerprint than the original, or cannot be read. --lineage needs
+    no more memory than a few pieces of a tensor, and no original where its fingerprint was registered.
     """
     from mergeguard_hub.hub.checked import Checked, other_weights
     from mergeguard_hub.release import verify_folder
@@ -145,14 +157,20 @@ def verify(
     with progress_bars(quiet=quiet) as progress:
         found = verify_folder(folder, against=original, progress=progress)
     checked = Checked(found, other_weights(path, folder, revision=revision))
+    kin = None if lineage is None else _kin(folder, lineage, quiet=quiet or as_json)
+    same = kin is None or kin.kinship == "same"
     if as_json:
-        print_json({**asdict(found), "beside": checked.beside, "ok": checked.ok, "path": path, "against": against})
+        content = {**asdict(found), "beside": checked.beside, "ok": checked.ok and same, "path": path}
+        traced = {} if kin is None else {"lineage": {"of": lineage, **asdict(kin)}}
+        print_json({**content, "against": against, **traced})
     else:
         show_verification(found, path, against, tables=not quiet)
+        if kin is not None:
+            say(f"{path}: its fingerprint is {'' if same else 'not '}that of {lineage} ({kin.distance:.1e} apart).")
         if checked.beside:
             names = ", ".join(checked.beside)
             say(f"{path}: other weights lie beside the release, which may be loaded instead: {names}.")
-    ctx.exit(checked.exit_code)
+    ctx.exit(checked.exit_code or int(not same))
 
 
 @main.command()
@@ -171,6 +189,13 @@ def inspect(path: str, preset: str, as_json: bool, quiet: bool) -> None:
         print_json({**asdict(found), "path": path})
     else:
         show_inspection(found, path)
+
+
+def _kin(folder: Path, original: str, *, quiet: bool) -> Similarity:
+    from mergeguard_hub.cli.fingerprint_commands import fingerprint_of
+    from mergeguard_hub.fingerprint import compare
+
+    return compare(fingerprint_of(str(folder), quiet=quiet), fingerprint_of(original, quiet=quiet))
 
 
 def _local(source: str, quiet: bool, revision: str | None = None) -> Path:
