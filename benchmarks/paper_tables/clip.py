@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -106,7 +107,7 @@ def clip_folders(base: str, tuned: Mapping[str, str], data: Mapping[str, str], w
     clip = CLIPModel.from_pretrained(whole, dtype=torch.float32).eval()
     heads = Heads(clip, AutoTokenizer.from_pretrained(whole), classes)
     ends = torch.tensor([0, *(len(names) for names in classes.values())]).cumsum(0).tolist()
-    parts = dict(zip(classes, zip(ends[:-1], ends[1:], strict=True), strict=True))
+    parts = dict(zip(classes, pairwise(ends), strict=True))
     source = ImageFolders(folders, processor, heads)
     return Family(
         title=f"{Path(base).name} and its fine-tunes",
