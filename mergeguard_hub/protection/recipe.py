@@ -50,8 +50,8 @@ PRESETS: dict[str, tuple[Stage, ...]] = {
 }
 
 NO_RECIPES: dict[str, str] = {
-    "mergeguard": "MergeGuard's stage 2 sets weights back to the base's, which no key can undo: make it a folder of its "
-    "own first, with `mergeguard negate SRC DST --base BASE` or `training.negate_folder`, and protect that; see "
+    "mergeguard": "MergeGuard's stage 2 sets weights back to the base's, which no key can undo: make it a folder of "
+    "its own first, with `mergeguard negate SRC DST --base BASE` or `training.negate_folder`, and protect that; see "
     "docs/mergeguard.md",
     "trap2": "Trap² is trained into a model and cannot be added when it is saved: train with `HardeningLoss` and "
     "`Trap2()`, then save with a preset; see docs/hardening.md",
