@@ -30,14 +30,15 @@ def main() -> None:
 
 @main.command()
 @click.argument("families", nargs=-1, type=click.Choice(["vision", "language"]), metavar="[vision] [language]")
+@click.option("--strengths", is_flag=True, help="Also train stage 1 at a higher learning rate.")
 @work_option
-def zoo(families: tuple[str, ...], work: Path | None) -> None:
+def zoo(families: tuple[str, ...], strengths: bool, work: Path | None) -> None:
     """The families that are shipped here, both unless one is named; writes benchmarks/results."""
     from benchmarks.paper_tables.zoo import language, vision
 
     for name in families or ("vision", "language"):
         family = vision() if name == "vision" else language()
-        text = _measured(family, (work or WORK) / name)
+        text = _measured(family, (work or WORK) / name, strengths=strengths)
         (ROOT / "benchmarks" / "results" / f"paper-tables-{name}.md").write_text(text + "\n", encoding="utf-8")
 
 
@@ -75,9 +76,9 @@ def language(
     _measured(language_folders(base, dict(tuned), dict(data), dict(task)), work or WORK / "models")
 
 
-def _measured(family: Family, work: Path) -> str:
+def _measured(family: Family, work: Path, *, strengths: bool = False) -> str:
     """Measure a family, print the tables and leave them beside the scores."""
-    text = tables.report(Measuring(family, work, click.echo)).rstrip()
+    text = tables.report(Measuring(family, work, click.echo), strengths=strengths).rstrip()
     click.echo(text)
     (work / "tables.md").write_text(text + "\n", encoding="utf-8")
     return text

@@ -13,9 +13,14 @@ Row = Callable[[str], float]
 """Task -> percent."""
 
 
-def report(measuring: Measuring) -> str:
-    """Return all tables as Markdown; what is not measured yet is measured."""
-    parts = [alone, merged, beside_params, ablation, attacked, pairs, stronger]
+def report(measuring: Measuring, *, strengths: bool = False) -> str:
+    """Return all tables as Markdown; what is not measured yet is measured.
+
+    Args:
+        measuring: of one family.
+        strengths: also train stage 1 at other learning rates.
+    """
+    parts = [alone, merged, beside_params, ablation, attacked, pairs, *([stronger] if strengths else [])]
     return "\n".join(line for part in parts for line in (*part(measuring), ""))
 
 
