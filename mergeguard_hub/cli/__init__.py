@@ -9,6 +9,7 @@ from mergeguard_hub.cli import (  # noqa: F401  (each module adds its commands t
     hub_commands,
     key_commands,
     merge_command,
+    negate_command,
     release_commands,
     study_command,
 )

@@ -32,6 +32,7 @@ from mergeguard_hub.training import (
 from tests import tiny
 from tests.reference import trap2
 from tests.training import pairs
+from tests.training.peak import peak_bytes
 
 CLASSES = class_guessing(3)
 pytestmark = pytest.mark.filterwarnings(
@@ -217,6 +218,22 @@ def test_memory_is_one_copy_of_what_moves_and_a_mapped_base_is_not_copied(tmp_pa
     assert {t.data_ptr() for t in own._base}.isdisjoint(p.data_ptr() for p in model.parameters())
     assert source.is_dir()
     assert base is not None
+
+
+def test_a_step_takes_one_set_of_activations_and_one_copy_of_the_weights(tmp_path: Path) -> None:
+    """Measured. The gradients of the first pass, which a plain step has only later, lie there in the second."""
+    _, folder, model, _ = pairs.folders(tmp_path, "llama")
+    batch, weights = pairs.batches(model, 1, 64)[0], sum(p.numel() * 4 for p in model.parameters())
+    hardening = HardeningLoss(model, FolderTensors(folder), Trap2(), guessing=1e6)
+
+    def plain() -> None:
+        torch.autograd.backward([model(**batch).loss])
+
+    alone = peak_bytes(plain)
+    model.zero_grad()
+    both = peak_bytes(lambda: hardening.backward(lambda: model(**batch).loss))
+    assert alone > 20 * weights  # activations are most of it, so a second set of them would be seen
+    assert weights <= both - alone < 2.01 * weights
 
 
 def test_infinite_losses_are_explained_and_the_last_good_weights_kept() -> None:
