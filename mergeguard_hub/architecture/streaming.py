@@ -16,7 +16,7 @@ from mergeguard_hub.architecture.scaling import INTEGERS, Room, Scaling
 from mergeguard_hub.architecture.steps import Gather, Step, closed_ranges, positions_at, restricted
 
 PIECE_BYTES = 1 << 20  # a few such buffers stay in the processor's caches, and each is worth its calls, our choice
-_MIXED_PIECES = 4  # mixes take pieces that many times larger: a matrix product has to be worth its call
+_MIXED_PIECES = 2  # mixes take pieces that many times larger: a matrix product has to be worth its call
 
 
 def stored_pieces(

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from mergeguard_hub.architecture.action import Plan
 from mergeguard_hub.architecture.scaling import Room
-from mergeguard_hub.architecture.streaming import PIECE_BYTES, stored_pieces
+from mergeguard_hub.architecture.streaming import stored_pieces
 from mergeguard_hub.checkpoint import Checkpoint, Slot, StagedFolder, TensorDigest, TensorEntry, tensor_bytes
 from mergeguard_hub.release.spread import spread
 
+COPIED_BYTES = 512 << 10  # of what stays as it is, at a time: hashed, it is still in the cache when copied, our choice
 FILES_AT_ONCE = 2  # threads that write to one file wait for each other; our choice, other numbers were not compared
 
 
@@ -98,8 +99,8 @@ def stored_bytes(plan: Plan, name: str, checkpoint: Checkpoint, room: Room | Non
             yield tensor_bytes(piece)
         return
     data = checkpoint.raw(source)
-    for start in range(0, data.nbytes, PIECE_BYTES):
-        yield data[start : start + PIECE_BYTES]
+    for start in range(0, data.nbytes, COPIED_BYTES):
+        yield data[start : start + COPIED_BYTES]
 
 
 def _hashed(pieces: Iterator[memoryview], state: TensorDigest | None) -> Iterator[memoryview]:
