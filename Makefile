@@ -58,6 +58,7 @@ tables: $(VENV)/.ready-dev ## put the measured tables of benchmarks/results into
 
 zoo: $(VENV)/.ready-dev ## train every model of the zoo again, into build/zoo (hours); ZOO=folder for another place
 	$(OFFLINE) OMP_NUM_THREADS=1 $(PY) -m space.zoo.train --out $(or $(ZOO),build/zoo)
+	$(OFFLINE) OMP_NUM_THREADS=1 $(PY) -m space.zoo.harden --out $(or $(ZOO),build/zoo)
 
 clean: ## remove the environment, caches and build outputs
 	rm -rf $(VENV) $(MERGEKIT) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -2,7 +2,8 @@
 
 Protects the defender with the preset `exact`, audits the release, and writes docs/audit/CASE.json, its plots, and
 benchmarks/results/audit-CASE.md. What was measured is kept in build/audit/CASE, so that a run that was stopped goes on;
-remove it to measure anew. The case mergekit needs mergekit's environment, see `make mergekit`.
+remove it to measure anew; with --render nothing is measured. The case mergekit needs mergekit's environment, see
+`make mergekit`.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Case:
         limit: items of each task for a cell of the grid; the headline's merges are scored on all.
         screen: items by which searches choose.
         tried: methods, attacks on the merge and attacks on the release, where they are not the default ones.
+        hardened: folder with the defender's hardened weights, which are protected and released in its place.
+        raw: whether these are audited as they are, which is what a free-rider has after aligning a release.
     """
 
     family: str
@@ -48,6 +51,8 @@ class Case:
     limit: int
     screen: int
     tried: Mapping[str, Any] = field(default_factory=dict)
+    hardened: Path | None = None
+    raw: bool = False
 
 
 TOOL = {
@@ -62,6 +67,9 @@ TOOL = {
 }
 CASES = {
     "vision": Case("vision", "scenes", ("aerial", "digits"), 200, 60),
+    "vision-hardened": Case(
+        *("vision", "scenes", ("aerial", "digits"), 200, 60), hardened=ZOO / "vision" / "weights" / "scenes-hardened"
+    ),
     "language": Case("language", "math", ("code", "style"), 50, 12),
     "images": Case("images", "hero", ("styles",), 16, 6),
     "mergekit": Case(
@@ -74,24 +82,29 @@ CASES = {
 @click.command()
 @click.argument("cases", nargs=-1, type=click.Choice(list(CASES)), metavar="[CASE]...")
 @click.option("--budget", type=float, help="Seconds for each case; a second run goes on from there.")
+@click.option("--render", is_flag=True, help="Write tables and plots again from docs/audit/CASE.json.")
 @click.option("--work", type=click.Path(file_okay=False, path_type=Path), default=ROOT / "build" / "audit")
-def main(cases: tuple[str, ...], budget: float | None, work: Path) -> None:
+def main(cases: tuple[str, ...], budget: float | None, render: bool, work: Path) -> None:
     """Carry out the CASES named, or all."""
     for name in cases or CASES:
-        report = audit_family(name, work / name, budget)
+        file = PICTURES / f"{name}.json"
+        if render and not cases and not file.exists():
+            continue
+        report = AuditReport.read(file) if render else audit_case(CASES[name], work / name, budget)
         RESULTS.joinpath(f"audit-{name}.md").write_text(text(name, report), encoding="utf-8")
-        report.write(PICTURES / f"{name}.json")
+        if not render:
+            report.write(file)
         write_plots(report, PICTURES, name=name)
         print(text(name, report))
 
 
-def audit_family(name: str, work: Path, budget_s: float | None) -> AuditReport:
+def audit_case(case: Case, work: Path, budget_s: float | None = None) -> AuditReport:
     """Protect a case's defender and audit the release."""
-    case = CASES[name]
     weights = ZOO / case.family / "weights"
-    release = work / "release"
+    source = case.hardened or weights / case.defender
+    release = source if case.raw else work / "release"
     if not release.exists():
-        protect_folder(weights / case.defender, release, key=DEMO_KEY, base=weights / "base")
+        protect_folder(source, release, key=DEMO_KEY, base=weights / "base")
     start = time.monotonic()
 
     def tell(done: int, total: int, what: str) -> None:
@@ -116,8 +129,9 @@ def text(name: str, report: AuditReport) -> str:
     """Return the tables with what was measured and how long it took."""
     case, content = CASES[name], report.content
     cells = len(content["cells"])
+    name = (case.hardened or Path(case.defender)).name
     facts = (
-        f"*{case.defender}* of the {case.family} family, protected with `exact`: {cells} cells in "
+        f"*{name}* of the {case.family} family, protected with `exact`: {cells} cells in "
         f"{content['processor_s'] / 60:.0f} minutes of processor time; {case.limit} "
         f"items per task in the grid, {case.screen} for searches, all items for the headline."
     )

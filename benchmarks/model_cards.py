@@ -34,11 +34,16 @@ _CONFIG = ("_class_name", "model_type", "architectures")
 
 
 def releases() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield the family, the model and the family's results for every model that was merged as the defender."""
+    """Yield the family, the model and the family's results for every model that was merged as the defender.
+
+    A hardened model is among them once the audit of its release is in docs/audit.
+    """
     for file in sorted(ZOO.glob("*/results.json")):
-        results = json.loads(file.read_text(encoding="utf-8"))
+        results, family = json.loads(file.read_text(encoding="utf-8")), file.parent.name
         for model in dict.fromkeys(merge["defender"] for merge in results["merges"]):
-            yield file.parent.name, model, results
+            yield family, model, results
+        for audit in AUDITS.glob(f"{family}-hardened.json"):
+            yield family, f"{AuditReport.read(audit).content['models']['original']['name']}-hardened", results
 
 
 def collect(family: str, model: str, results: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,14 +67,13 @@ def collect(family: str, model: str, results: Mapping[str, Any]) -> dict[str, An
 
 
 def audited(family: str, release: Path, digest: str) -> MeasuredMerges | None:
-    """Return what docs/audit tells of a release; None if the family's audit is of another model."""
-    file = AUDITS / f"{family}.json"
-    if not file.exists():
-        return None
-    content = AuditReport.read(file).content
-    if content["models"]["protected"]["digest"] != weights_digest(ModelFolder(release).tensors()):
-        return None
-    return from_audit(content, digest)
+    """Return what docs/audit tells of a release; None if the family's audits are of other models."""
+    own = weights_digest(ModelFolder(release).tensors())
+    for file in (AUDITS / f"{family}.json", AUDITS / f"{family}-hardened.json"):
+        content = AuditReport.read(file).content if file.exists() else None
+        if content is not None and content["models"]["protected"]["digest"] == own:
+            return from_audit(content, digest)
+    return None
 
 
 def measured_merges(model: str, results: Mapping[str, Any], digest: str) -> MeasuredMerges | None:
@@ -112,7 +116,8 @@ def render(results: Mapping[str, Any]) -> dict[str, str]:
     if stated is not None:
         rows = tuple(_row(row) for row in stated["rows"])
         measured = MeasuredMerges(
-            stated["digest"], rows, Estimate(**stated["worst"]), stated["advantage"], stated["partner"]
+            *(stated["digest"], rows, Estimate(**stated["worst"])),
+            *(stated["advantage"], stated["partner"], stated["aligned"]),
         )
     facts = Facts(results["name"], results["record"], results["config"], measured)
     badge = badge_of(results["record"], intact=True, measured=measured)

@@ -21,6 +21,10 @@ class MissingFileError(CheckpointError):
     """A folder, a shard or a tensor that should be there is not."""
 
 
+class DownloadSizeError(CheckpointError):
+    """A model on the Hub is larger than what its caller wants to fetch."""
+
+
 class InvalidCheckpointError(CheckpointError):
     """A safetensors header or an index is truncated, contradicts itself, or does not fit its file."""
 

@@ -10,6 +10,7 @@ import click
 SPACE = Path(__file__).resolve().parent
 PACKAGES = (SPACE, SPACE.parent / "mergeguard_hub")
 TOP_LEVEL = ("README.md", "requirements.txt")
+AUDITS = Path("docs", "audit")  # what the page reads its grids from
 LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*", "cache", "*.pt")
 APP = "from space.app import main\n\nmain()\n"
 
@@ -24,6 +25,9 @@ def main(out: Path) -> None:
         shutil.copytree(package, out / package.name, ignore=LEFT_OUT)
     for name in TOP_LEVEL:
         shutil.copy2(SPACE / name, out / name)
+    (out / AUDITS).mkdir(parents=True)
+    for audit in sorted((SPACE.parent / AUDITS).glob("*.json")):
+        shutil.copy2(audit, out / AUDITS)
     (out / "app.py").write_text(APP, encoding="utf-8")
     print(f"Upload {out} as a Space.")
 

@@ -81,9 +81,11 @@ class Names:
     def weight(self, prefix: str, leaves: Iterable[str]) -> str | None:
         """Return the first of `prefix.leaf.weight` or `prefix.leaf` that exists as a tensor."""
         for leaf in leaves:
-            for name in (join(prefix, leaf, "weight"), join(prefix, leaf)):
-                if name in self.shapes:
-                    return name
+            name = join(prefix, leaf)
+            if f"{name}.weight" in self.shapes:
+                return f"{name}.weight"
+            if name in self.shapes:
+                return name
         return None
 
     def bias(self, weight: str) -> str | None:

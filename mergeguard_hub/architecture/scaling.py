@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,24 @@ _MANTISSA_BITS = {torch.bfloat16: 7, torch.float16: 10, torch.float32: 23, torch
 At = tuple[int | slice, ...]  # where a piece lies on the leading axes
 
 
+@dataclass(frozen=True)
+class Room:
+    """What is known of a tensor's numbers before it is scaled; it makes scaling faster and changes no byte.
+
+    Attributes:
+        exponent: largest k by which no element but zero loses a bit when multiplied by 2^k or 2^-k; 0 if not known.
+        zeros: whether any element may be zero.
+    """
+
+    exponent: int = 0
+    zeros: bool = True
+
+
 class Scaling:
     """The factors of one tensor, ready for any piece of it. Not safe to share between threads."""
 
     def __init__(
-        self, factors: Mapping[int, Floats], dtype: torch.dtype, ndim: int, largest: tuple[int, ...], room: int
+        self, factors: Mapping[int, Floats], dtype: torch.dtype, ndim: int, largest: tuple[int, ...], room: Room
     ) -> None:
         """Choose how to multiply.
 
@@ -31,7 +45,7 @@ class Scaling:
             dtype: of the tensor.
             ndim: number of its axes.
             largest: shape of the largest piece.
-            room: largest k by which no element but zero loses a bit when multiplied by 2^k or 2^-k; 0 if not known.
+            room: what is known of the numbers.
         """
         exact = all(map(is_power_of_two, factors.values()))
         work = dtype if exact else working_dtype(dtype)
@@ -40,7 +54,8 @@ class Scaling:
         self._wide = None if exact else torch.empty(largest, dtype=work)
         self._reach = sum(int(np.abs(_exponents(factor)).max()) for factor in factors.values()) if exact else 0
         self._bits: dict[int, Tensor] | None = None
-        if exact and self._reach <= room:
+        self._zeros = room.zeros and self._reach > 0  # signs are added to zeros too
+        if exact and self._reach <= room.exponent:
             self._bits = {axis: added_bits(factor, dtype) for axis, factor in factors.items()}
 
     def apply(self, piece: NDArray[Any], at: At, into: NDArray[Any]) -> Tensor:
@@ -52,7 +67,7 @@ class Scaling:
             into: buffer of the same shape, which the result may be in; may be `piece` itself.
         """
         bits, result = torch.from_numpy(piece), torch.from_numpy(into)
-        if self._bits is not None and (self._reach == 0 or not _any_zero(piece)):
+        if self._bits is not None and not (self._zeros and _any_zero(piece)):
             for axis, added in self._bits.items():
                 bits = torch.add(bits, self._part(added, axis, at), out=result)
             return bits.view(self._dtype)

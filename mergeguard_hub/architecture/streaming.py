@@ -12,15 +12,15 @@ import numpy as np
 from torch import Tensor
 
 from mergeguard_hub.architecture.action import Plan, working_dtype
-from mergeguard_hub.architecture.scaling import INTEGERS, Scaling
+from mergeguard_hub.architecture.scaling import INTEGERS, Room, Scaling
 from mergeguard_hub.architecture.steps import Gather, Step, closed_ranges, positions_at, restricted
 
-PIECE_BYTES = 512 << 10  # two such buffers fit into the second-level cache of common processors, our choice
+PIECE_BYTES = 1 << 20  # a few such buffers stay in the processor's caches, and each is worth its calls, our choice
 _MIXED_PIECES = 4  # mixes take pieces that many times larger: a matrix product has to be worth its call
 
 
 def stored_pieces(
-    plan: Plan, name: str, tensor: Tensor, *, piece_bytes: int = PIECE_BYTES, room: int = 0
+    plan: Plan, name: str, tensor: Tensor, *, piece_bytes: int = PIECE_BYTES, room: Room | None = None
 ) -> Iterator[Tensor]:
     """Yield what will be stored under `name`, as consecutive row-major pieces; together they are `plan.apply`.
 
@@ -32,8 +32,7 @@ def stored_pieces(
         name: name in the target.
         tensor: the source tensor, `plan.source.get(name, name)`, read-only.
         piece_bytes: size to aim at; one row of the last axis, or the heads that a mix joins, may be larger.
-        room: largest k by which no element but zero loses a bit when multiplied by 2^k or 2^-k, 0 if that is not
-            known. It makes pieces faster and changes none.
+        room: what is known of the source's numbers.
     """
     axes = {axis: [step for step in todo if not step.idle] for axis, todo in plan.axes_of(name).items()}
     axes = {axis: todo for axis, todo in axes.items() if todo}
@@ -42,12 +41,12 @@ def stored_pieces(
     if not axes or tensor.numel() == 0:
         yield tensor
     elif len(moves) == len(axes):
-        yield from _moved(moves, tensor, piece_bytes, room)
+        yield from _moved(moves, tensor, piece_bytes, room or Room())
     else:
         yield from _mixed(axes, tensor, piece_bytes * _MIXED_PIECES)
 
 
-def _moved(moves: Mapping[int, Gather], tensor: Tensor, piece_bytes: int, room: int) -> Iterator[Tensor]:
+def _moved(moves: Mapping[int, Gather], tensor: Tensor, piece_bytes: int, room: Room) -> Iterator[Tensor]:
     """Gather on integer views, which numpy moves faster than torch, then scale."""
     source = tensor.view(INTEGERS[tensor.itemsize]).numpy()
     index = {axis: move.index for axis, move in moves.items() if move.moves}

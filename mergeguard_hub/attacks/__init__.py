@@ -1,7 +1,7 @@
 """Attacks: what a free-rider does to a release before, while and after merging it.
 
 `ATTACKS` turn a release into a model that merges; `MERGE_ATTACKS` yield merges of their own; `recover` and `grad_erase`
-train a merge. None of them sees the recipe or the key.
+train a merge, `distil` trains without one. None of them sees the recipe or the key.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from mergeguard_hub.attacks.activations import activations_on
 from mergeguard_hub.attacks.aga import Aga
 from mergeguard_hub.attacks.alignment import Alignment
 from mergeguard_hub.attacks.attack import Attack, Knowledge
-from mergeguard_hub.attacks.candidates import Candidate, MergeAttack, Workshop
+from mergeguard_hub.attacks.candidates import Candidate, MergeAttack, Unlabelled, Workshop
 from mergeguard_hub.attacks.canonical import Canonicalisation
 from mergeguard_hub.attacks.coefficients import LayerSearch, PlaneSearch, Rebasing
+from mergeguard_hub.attacks.distillation import distil, lessons
 from mergeguard_hub.attacks.folder import attack_folder, layout_of
 from mergeguard_hub.attacks.frankenmerge import Frankenmerge
 from mergeguard_hub.attacks.grad_erase import grad_erase
@@ -66,13 +67,16 @@ __all__ = [
     "Rebasing",
     "Rounding",
     "SpectralClipping",
+    "Unlabelled",
     "Unmask",
     "Upcycling",
     "WeightMatching",
     "Workshop",
     "activations_on",
     "attack_folder",
+    "distil",
     "grad_erase",
     "layout_of",
+    "lessons",
     "recover",
 ]

@@ -17,7 +17,20 @@ from mergeguard_hub.errors import AttackError
 
 Merge = Callable[[Tensors, Sequence[Tensors]], dict[str, Tensor]]  # (base, models) -> merged, as merge methods do
 Score = Callable[[Tensors], float]  # weights -> the merger's own validation score, higher is better
-Wish = Literal["merge", "score", "config"]
+Wish = Literal["merge", "score", "config", "unlabelled"]
+
+
+@dataclass(frozen=True, eq=False)
+class Unlabelled:
+    """Inputs without labels.
+
+    Attributes:
+        logits: (weights, batch) -> logits [*, num_classes], differentiable in the weights.
+        tasks: the batches of each task, the defender's first.
+    """
+
+    logits: Callable[[Mapping[str, Tensor], Any], Tensor]
+    tasks: Sequence[Sequence[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +61,7 @@ class Workshop:
         merge: a merge method, for attacks that start from its result.
         score: on validation data, for attacks that choose by it.
         config: of the base, for attacks that change the architecture.
+        unlabelled: inputs of the tasks, for attacks that learn from them.
     """
 
     protected: Tensors
@@ -56,6 +70,7 @@ class Workshop:
     merge: Merge | None = None
     score: Score | None = None
     config: Mapping[str, Any] | None = None
+    unlabelled: Unlabelled | None = None
 
 
 class MergeAttack(Protocol):

@@ -52,7 +52,8 @@ class Arena:
         limit: items of each task that a merge is scored on; None: all.
         screen: items on which an attack that searches compares its candidates.
         work: folder for attacked models and for scores; an audit that was stopped goes on from there.
-        recover: whether merges are also trained back, where the tasks have labelled items to spare.
+        recover: whether merges are also trained back, where the tasks have labelled items to spare; or what besides the
+            usual kinds is, see `recovery.EXTRA`.
         partner_names: by which the report calls the partners; their folders' by default.
     """
 
@@ -67,7 +68,7 @@ class Arena:
     limit: int | None
     screen: int
     work: Path
-    recover: bool = True
+    recover: bool | tuple[str, ...] = True
     partner_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

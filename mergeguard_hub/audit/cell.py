@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from mergeguard_hub.attacks import Candidate, Workshop
+from mergeguard_hub.audit.ada_merging import unlabelled_pictures
 from mergeguard_hub.audit.arena import Arena
 from mergeguard_hub.audit.merge_path import MergePath
 from mergeguard_hub.audit.model_folder import ModelFolder
@@ -165,8 +166,13 @@ class _Bench:
         folder = ModelFolder(self._arena.base)
         config = {"model_type": "pipeline"} if folder.is_pipeline else folder.components[""].config
         average = TaskArithmetic(scale=0.5).merge
-        workshop = Workshop(release, base, [partner], merge=average, score=self._score, config=config)
-        yield from self._arena.merge_attacks[self._cell.method].candidates(workshop)
+        attack = self._arena.merge_attacks[self._cell.method]
+        inputs = None
+        if "unlabelled" in attack.needs:
+            tasks = [self._arena.skills[name] for name in self._arena.skills_of(self._cell.partner)]
+            inputs = unlabelled_pictures(folder, tasks, self._models)
+        workshop = Workshop(release, base, [partner], average, self._score, config, inputs)
+        yield from attack.candidates(workshop)
 
     def _score(self, weights: Tensors) -> float:
         return self.point(Candidate("", {}, dict(weights)), self._arena.screen).joint.value

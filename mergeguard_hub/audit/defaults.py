@@ -8,6 +8,7 @@ from mergeguard_hub.attacks import (
     ATTACKS,
     Attack,
     Frankenmerge,
+    LayerSearch,
     MergeAttack,
     PlaneSearch,
     Rebasing,
@@ -15,6 +16,7 @@ from mergeguard_hub.attacks import (
     Unmask,
     Upcycling,
 )
+from mergeguard_hub.audit.ada_merging import AdaMergingSearch
 from mergeguard_hub.audit.merge_path import MergePath
 from mergeguard_hub.merging import MERGE_METHODS, MergeMethod, TaskArithmetic
 
@@ -46,6 +48,13 @@ MERGE_ATTACKS_TRIED: Mapping[str, MergeAttack] = {
     WITHOUT: PlaneSearch(ours=(0.0,), theirs=(0.2, 0.4, 0.6, 0.8, 1.0, 1.2)),
 }
 """The plane leaves out our coefficient 0, which is what the cells without our model are for."""
+
+MERGE_ATTACKS_NAMED: Mapping[str, MergeAttack] = {
+    "layer_search": LayerSearch(),
+    "unmask_literal": Unmask(mode="literal"),
+    "ada_merging": AdaMergingSearch(),
+}
+"""Tried where they are named: they take minutes a cell, or are a reading of a paper that leaves a broken network."""
 
 ATTACKS_TRIED: Mapping[str, Attack] = {
     **{name: attack() for name, attack in ATTACKS.items() if name != "rounding"},

@@ -13,6 +13,7 @@ from mergeguard_hub.audit.cell import Cell
 from mergeguard_hub.audit.claim import claim, content_of
 from mergeguard_hub.audit.defaults import ATTACKS_TRIED, MERGE_ATTACKS_TRIED, METHODS_TRIED, PATH, WITHOUT
 from mergeguard_hub.audit.record import AuditReport, signature
+from mergeguard_hub.audit.recovery import kinds
 from mergeguard_hub.audit.run import Progress, Run
 from mergeguard_hub.audit.tasks import Task
 from mergeguard_hub.audit.workers import workers_pool
@@ -34,7 +35,7 @@ def audit(
     attacks: Mapping[str, Attack] = ATTACKS_TRIED,
     limit: int | None = LIMIT,
     screen: int = SCREEN,
-    recover: bool = True,
+    recover: bool | Sequence[str] = True,
     budget_s: float | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
@@ -61,7 +62,7 @@ def audit(
         limit: items of each task that a merge is scored on; None: all.
         screen: items on which searches compare their candidates.
         recover: also train merges back on a few labelled examples, where the tasks are of pictures and have some that
-            nothing is scored on.
+            nothing is scored on. "grad_erase" and "distilled", in a list, are tried only where they are named.
         budget_s: seconds after which no new piece of work is begun (processes may each have one more at hand); the
             report then says that it is incomplete.
         workers: processes, with one thread each; by default one per processor. 1 works in this process.
@@ -85,8 +86,9 @@ def audit(
         limit,
         screen,
         Path(work).absolute(),
-        recover,
+        recover if isinstance(recover, bool) else tuple(recover),
     )
+    kinds(arena)  # what is misspelt shows now
     claim_folder(arena)
     with workers_pool(workers, executor, sent=arena.tasks) as pool:
         tell = progress or (lambda done, total, what: None)

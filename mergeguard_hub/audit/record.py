@@ -19,7 +19,7 @@ from mergeguard_hub.audit.transfer import Transfer
 from mergeguard_hub.errors import AuditError
 
 SCHEMA_VERSION = 1
-_TOOLS = ("mergeguard-hub", "torch", "transformers", "diffusers")
+_TOOLS = ("torch", "transformers", "diffusers")
 
 Row = Mapping[str, Any]
 
@@ -180,7 +180,9 @@ def signature(arena: Arena) -> dict[str, str]:
 
 def tools() -> dict[str, str]:
     """Return the versions of the tools that were at work."""
-    found = {}
+    from mergeguard_hub import __version__  # a checkout that was never installed has no metadata
+
+    found = {"mergeguard-hub": __version__}
     for name in _TOOLS:
         try:
             found[name] = version(name)

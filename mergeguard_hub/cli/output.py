@@ -72,7 +72,7 @@ def show_verification(found: Verification, path: str, against: str | None, *, ta
         passed = drift <= found.tolerance[name]
         rows.append((_component(name), _error(drift), _error(found.tolerance[name]), "equal" if passed else "differs"))
     if tables:
-        _table(("component", "drift", "tolerance", "outputs"), rows, numbers=(1, 2))
+        print_table(("component", "drift", "tolerance", "outputs"), rows, numbers=(1, 2))
     bad = [row[0] for row in rows if row[3] == "differs"]
     if bad:
         say(f"{path}: the outputs of {', '.join(bad)} differ from {against} by more than rounding explains.")
@@ -115,7 +115,7 @@ def _show_components(components: Sequence[ComponentReport]) -> None:
         for part in components
     ]
     titles = ("component", "architecture", "weights", "attention and MLP", "all weights", "block drift", "model drift")
-    _table(titles, rows, numbers=(2, 3, 4, 5, 6), title="Moved by the recipe")
+    print_table(titles, rows, numbers=(2, 3, 4, 5, 6), title="Moved by the recipe")
 
 
 def _show_stages(stages: Sequence[StageReport]) -> None:
@@ -130,10 +130,13 @@ def _show_stages(stages: Sequence[StageReport]) -> None:
         )
         for stage in stages
     ]
-    _table(("component", "stage", "status", "spaces", "error", "reason"), rows, numbers=(3, 4), title="Stages")
+    print_table(("component", "stage", "status", "spaces", "error", "reason"), rows, numbers=(3, 4), title="Stages")
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int], title: str = "") -> None:
+def print_table(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int], title: str = ""
+) -> None:
+    """Print rows under their titles, the columns `numbers` to the right; nothing without rows."""
     if not rows:
         return
     from rich.table import Table

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -20,7 +23,8 @@ class GuardedCommand(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit 1 on an error that is understood and 130 on Ctrl-C."""
         try:
-            return super().invoke(ctx)
+            with _warnings_shown():
+                return super().invoke(ctx)
         except MergeGuardError as error:
             _fail(ctx, type(error).__name__, str(error))
         except KeyboardInterrupt:
@@ -47,6 +51,23 @@ def main() -> None:
     SRC, PATH and BASE are folders on this machine or model ids on the Hub. Exit codes: 0 success, 1 the operation
     failed or the release did not pass, 2 wrong usage, 130 interrupted; verify also has 3 modified, 4 not protected.
     """
+
+
+class _Warnings(logging.Handler):
+    """Shows what the library warns of as every other line of ours is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"mergeguard: warning: {one_line(record.getMessage())}", err=True)
+
+
+@contextmanager
+def _warnings_shown() -> Iterator[None]:
+    logger, handler = logging.getLogger("mergeguard_hub"), _Warnings(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _fail(ctx: click.Context, name: str, message: str) -> NoReturn:

@@ -16,8 +16,11 @@ from mergeguard_hub.hub.measured import Estimate, MeasuredMerges
 
 TAGS = ("mergeguard", "merge-protected")
 BADGE_FILE = "mergeguard-badge.svg"
+_AT_SHIELDS = "](https://img.shields.io/badge/merge--protected-"
 _RESULTS = "mergeguard-audit"  # marks our entries of a model-index
 _PRESETS = ("exact", "params", "mergelock")
+_TRAP2 = "Trap² ([arXiv 2601.21898](https://arxiv.org/abs/2601.21898))"
+_TRAININGS = {"Trap2": "Trap²", "Hardened": "a generalisation of Trap² to merges with partners"}
 _PARAMS = "PaRaMS ([arXiv 2503.07661](https://arxiv.org/abs/2503.07661))"
 _PAPERS = {
     "UnitRearrangement": _PARAMS,
@@ -62,7 +65,7 @@ def render_card(card: str | None, facts: Facts, badge: Badge, *, tags: Sequence[
         body = f"\n# {escape.markdown(facts.repo_id.split('/')[-1])}\n"
     entries = front_matter.read(yaml_text)
     head = front_matter.merged(yaml_text, _entries(entries, facts, tags))
-    body = with_badge(body, badge)
+    body = with_badge(body, badge, url=badge.shields_url() if _AT_SHIELDS in body else None)
     body = _with_block(body, "mergeguard", render_block(facts), after_title=False)
     return f"---\n{head}---\n{body}"
 
@@ -85,12 +88,16 @@ def render_block(facts: Facts) -> str:
     recipe = record["recipe"]
     measured = facts.measured if facts.measured and facts.measured.digest == record["digest"] else None
     proved = {stage["stage"] for stage in record["stages"] if stage["status"] == "proved"}
+    notes = _trainings(record)
+    objectives = [name for name in _TRAININGS if any(note.get("objective") == name for note in notes)]
     kinds = [str(stage["stage"]) for stage in recipe["stages"] if stage["stage"] in proved]
     return environment.from_string(text).render(
         recipe=recipe["name"],
         stages=[re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower() for kind in kinds],
         exact=record["exact"],
-        symmetric=True,  # every stage that there is
+        symmetric=measured is None or not measured.held,  # as every stage that there is; training is none of them
+        trainings=[_TRAININGS[name] for name in objectives],
+        batches=max((n for note in notes if isinstance(n := note.get("batches"), int)), default=0),
         loading=loading_code(facts.repo_id, facts.config),
         components=list(record["components"].values()),
         measured=measured,
@@ -99,8 +106,14 @@ def render_block(facts: Facts) -> str:
         command=_command(recipe),
         versions=", ".join(f"{escape.markdown(name)} {escape.markdown(v)}" for name, v in record["tools"].items()),
         base_model=facts.base_model,
-        papers=list(dict.fromkeys(_PAPERS[kind] for kind in kinds if kind in _PAPERS)),
+        papers=[*dict.fromkeys(_PAPERS[kind] for kind in kinds if kind in _PAPERS), *([_TRAP2] if objectives else [])],
     )
+
+
+def _trainings(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return how the components of a release were hardened in training; empty if none was."""
+    stated = record.get("training")
+    return [note for note in stated.values() if isinstance(note, dict)] if isinstance(stated, dict) else []
 
 
 def with_badge(body: str, badge: Badge, *, url: str | None = None) -> str:

@@ -117,7 +117,8 @@ def _unrecorded(
         return NotProtectedError(
             f"{folder} holds an adapter, which cannot be protected alone: what rearranges a base model would have to "
             "be done to the base that everybody has. Nothing was uploaded. Merge it (merge_and_unload()), "
-            "protect the merged model, and push that."
+            "protect the merged model, and push that; or train the adapter with Trap² (docs/hardening.md) and "
+            "publish it as PEFT does."
         )
     if not claims:
         return NotProtectedError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 MOST = 50  # commits that are looked at, the newest of each reference first; one request each, our choice
+MAIN = "refs/heads/main"
+_BRANCH = "refs/heads/"
 
 
 @dataclass(frozen=True)
@@ -24,37 +27,54 @@ class Exposure:
 
     Attributes:
         repo_id: the repository.
-        commits: commit -> the weight files in question.
-        references: branches, tags and pull requests that lead to them.
+        commits: commit -> the weight files in question; empty where only older ones than were looked at may have any.
+        references: branches, tags and pull requests that lead to them, as git names them.
         complete: whether every commit was looked at.
+        own: the branch or pull request that was pushed to.
+        main_is_raw: whether the newest commit of the main branch is among them.
     """
 
     repo_id: str
     commits: dict[str, tuple[str, ...]]
     references: tuple[str, ...]
     complete: bool
+    own: str = MAIN
+    main_is_raw: bool = False
 
     @property
     def squash(self) -> str:
-        """The command that leaves one commit of the main branch."""
-        call = f"HfApi().super_squash_history({json.dumps(self.repo_id)})"
-        return f"python -c 'from huggingface_hub import HfApi; {call}'"
+        """The command that leaves one commit of the main branch and of the one pushed to; empty where none helps."""
+        branches = [name for name in dict.fromkeys((MAIN, self.own)) if name in self.references]
+        if not self.commits:
+            branches = [MAIN]
+        more = [f", branch={json.dumps(_plain(name))}" if name != MAIN else "" for name in branches if _is_branch(name)]
+        calls = [f"HfApi().super_squash_history({json.dumps(self.repo_id)}{branch})" for branch in more]
+        return shlex.join(["python", "-c", "; ".join(["from huggingface_hub import HfApi", *calls])]) if calls else ""
 
     def __str__(self) -> str:
-        """Say it in one sentence, with the command."""
+        """Say it in a few sentences, with the command."""
+        if not self.commits:
+            return (
+                f"{self.repo_id}: its newest {MOST} commits were looked at, and hand out no weights but those of "
+                f"protected releases. Older ones may. To remove the history of the main branch: {self.squash}"
+            )
         names = sorted({name for files in self.commits.values() for name in files})
-        text = (
+        said = [
             f"{self.repo_id}: {len(self.commits)} earlier commit(s), the newest {next(iter(self.commits))[:8]}, still "
             f"hand out weights that are not of a protected release ({', '.join(names[:3])}"
-            f"{', ...' if len(names) > 3 else ''}). Whoever asks for that commit gets them. "
-            f"To remove the history of the main branch: {self.squash}"
-        )
-        others = [name for name in self.references if name not in ("main", "refs/heads/main")]
-        more = f" Delete or close as well: {', '.join(others)}." if others else ""
-        return text + more + " What somebody has downloaded already stays theirs."
+            f"{', ...' if len(names) > 3 else ''}). Whoever asks for that commit gets them."
+        ]
+        if self.main_is_raw:
+            does = "push to it, or merge into it" if _is_branch(self.own) else "merge this pull request"
+            said.append(f"The main branch as it is now is one of them: {does} first.")
+        if self.squash:
+            said.append(f"To remove the history{' of the main branch' if self.own == MAIN else ''}: {self.squash}")
+        if others := [_plain(name) for name in self.references if name not in (MAIN, self.own)]:
+            said.append(f"Delete or close{' as well' if self.squash else ''}: {', '.join(others)}.")
+        return " ".join([*said, "What somebody has downloaded already stays theirs."])
 
 
-def exposure(api: HfApi, repo_id: str, released: Collection[str], *, before: str) -> Exposure | None:
+def exposure(api: HfApi, repo_id: str, released: Collection[str], *, before: str, own: str = "main") -> Exposure | None:
     """Look for weights of no release in the commits of a repository.
 
     A weight file counts as released if its digest is among `released`, or among those that the release record in the
@@ -65,34 +85,50 @@ def exposure(api: HfApi, repo_id: str, released: Collection[str], *, before: str
         repo_id: the repository.
         released: sha256 of the weight files of the present release.
         before: the newest commit to look at on the branch that was pushed to; what came after is the push.
+        own: that branch, or the pull request that was made.
 
     Returns:
-        What was found; None if nothing was.
+        What was found; None if every commit was looked at and nothing was.
     """
+    own = own if own.startswith("refs/") else _BRANCH + own
     found: dict[str, tuple[str, ...]] = {}
     references: dict[str, None] = {}
     seen: set[str] = set()
-    for name, commit in _commits(api, repo_id, before):
+    main: str | None = None
+    complete = True
+    for name, commit in _commits(api, repo_id, before, own):
+        main = commit if main is None and name == MAIN and own != MAIN else main
         if commit not in seen and len(seen) >= MOST:
-            return Exposure(repo_id, found, tuple(references), complete=False) if found else None
+            complete = False
+            break
         if commit not in seen:
             seen.add(commit)
             if files := _raw_files(api, repo_id, commit, released):
                 found[commit] = files
         if commit in found:
             references[name] = None
-    return Exposure(repo_id, found, tuple(references), complete=True) if found else None
+    if complete and not found:
+        return None
+    return Exposure(repo_id, found, tuple(references), complete, own, main in found)
 
 
-def _commits(api: HfApi, repo_id: str, before: str) -> Iterator[tuple[str, str]]:
+def _is_branch(reference: str) -> bool:
+    return reference.startswith(_BRANCH)
+
+
+def _plain(reference: str) -> str:
+    return reference.removeprefix(_BRANCH).removeprefix("refs/tags/")
+
+
+def _commits(api: HfApi, repo_id: str, before: str, own: str) -> Iterator[tuple[str, str]]:
+    """Yield references, the one that was pushed to first, with their commits, the newest first."""
     for commit in api.list_repo_commits(repo_id, revision=before):
-        yield "main", commit.commit_id
+        yield own, commit.commit_id
     refs = api.list_repo_refs(repo_id, include_pull_requests=True)
     for ref in (*refs.branches, *refs.tags, *(refs.pull_requests or [])):
-        if ref.ref == "refs/heads/main":
-            continue
-        for commit in api.list_repo_commits(repo_id, revision=ref.target_commit):
-            yield ref.name, commit.commit_id
+        if ref.ref != own:
+            for commit in api.list_repo_commits(repo_id, revision=ref.target_commit):
+                yield ref.ref, commit.commit_id
 
 
 def _raw_files(api: HfApi, repo_id: str, commit: str, released: Collection[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mergeguard_hub.errors import HookError
-from mergeguard_hub.hub.families import SETTINGS, family_of, upstream_class, weight_bytes
+from mergeguard_hub.hub.families import SETTINGS, family_of, parts, upstream_class, weight_bytes
 from mergeguard_hub.hub.live import live_proof
 from mergeguard_hub.hub.origin import bring_record
 from mergeguard_hub.hub.outgoing import push_object, push_request, push_saved
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("mergeguard_hub")
 _Method = Callable[..., Any]
 _MARK = "__mergeguard__"
+_NOTE = "mergeguard_training"  # what a `HardeningLoss` has left on a model
 _OWN = tuple(
     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
     for name, annotation in (
@@ -197,6 +198,7 @@ def _save_protected(
             base=settings.base,
             replace=True,
             architecture=architecture,
+            training={name: vars(part)[_NOTE] for name, part in parts(model) if _NOTE in vars(part)},
             proof=live_proof(model, raw, settings.example_inputs) if family == "hub mixin" else None,
         )
     remember(target)

@@ -10,6 +10,7 @@ from typing import Any
 from mergeguard_hub.errors import CardError
 
 AUDIT = "audit.json"
+_ALIGNMENT = "alignment"
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ class MeasuredMerges:
         digest: of the release whose merges were measured; they are shown for no other.
         rows: one per method.
         worst: the largest transfer of any merge with the release, attacked or not.
-        advantage: by how much a free-rider is better off with the release than without it; None if not measured.
+        advantage: by how much a free-rider is better off with the release than without it, with the partner for which
+            that is most; None if not measured.
         partner: the free-rider's own model.
+        aligned: whether alignment to the base, which undoes every symmetry, was among the attacks.
     """
 
     digest: str
@@ -56,11 +59,17 @@ class MeasuredMerges:
     worst: Estimate
     advantage: float | None
     partner: str
+    aligned: bool = False
 
     @property
     def after_attacks(self) -> bool:
         """Whether any merge after an attack is among them; without one, the badge does not speak of measuring."""
         return any(row.attacked is not None for row in self.rows)
+
+    @property
+    def held(self) -> bool:
+        """Whether a free-rider does best by leaving the release out, even after aligning it to the base."""
+        return self.after_attacks and self.aligned and self.advantage is not None and self.advantage <= 0
 
 
 def read_measured(folder: Path, digest: str) -> MeasuredMerges | None:
@@ -125,7 +134,9 @@ def from_audit(content: Mapping[str, Any], digest: str) -> MeasuredMerges | None
         after = (attacked[0], title_of(content, attacked[1])) if attacked is not None else (None, "")
         rows.append(MergeRow(title_of(content, method), control[0], protected[0], *after))
     worst = headline["worst"]["joint"]
-    return MeasuredMerges(digest, tuple(rows), _estimate(worst), headline["advantage"], str(partner))
+    advantage = max(float(one["advantage"]) for one in content["headlines"])
+    aligned = any(cell["attack"] == _ALIGNMENT and cell["points"] for cell in cells)
+    return MeasuredMerges(digest, tuple(rows), _estimate(worst), advantage, str(partner), aligned)
 
 
 def _best(cells: Iterable[Mapping[str, Any]]) -> tuple[Estimate, str] | None:

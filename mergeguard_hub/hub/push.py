@@ -17,6 +17,7 @@ from mergeguard_hub.hub.stale import stale_files
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
 
+    from mergeguard_hub.hub.page import Page
     from mergeguard_hub.release.report import ProgressCallback
 
 _logger = logging.getLogger("mergeguard_hub")
@@ -131,12 +132,19 @@ def publish(
         card_is_new: whether the README in the folder was generated just now, so that one on the Hub has priority.
         progress: called with `Progress` records.
     """
+    from mergeguard_hub.hub.page import Page, measured_of, page_of
+
     contents = read_contents(folder, exclude=exclude, only=only, progress=progress)
+    below = below.strip("/")
+    measured = None if below else measured_of(contents, card_is_new=card_is_new)
     remote = Remote(where)
     head = remote.open()
     try:
         with told(where):
-            operations, deleted = _planned(contents, remote, head, wording, below.strip("/"), card_is_new)
+            page = Page({}, {})
+            if not below:
+                page = page_of(contents, remote, head, wording, measured=measured, card_is_new=card_is_new)
+            operations, deleted = _planned(contents, head, page, below)
     except MergeGuardError:
         remote.undo(head)
         raise
@@ -151,17 +159,8 @@ def publish(
     return _finished(remote, contents, commit, head, unchanged=False, deleted=deleted)
 
 
-def _planned(
-    contents: Contents, remote: Remote, head: Head, wording: Wording, below: str, card_is_new: bool
-) -> tuple[list[Any], tuple[str, ...]]:
+def _planned(contents: Contents, head: Head, page: Page, below: str) -> tuple[list[Any], tuple[str, ...]]:
     """Return the uploads, and the files that go."""
-    from mergeguard_hub.hub.page import Page, page_of
-
-    page = Page({}, {})
-    if not below:
-        page = page_of(
-            contents, remote, head, tags=wording.tags, card_is_new=card_is_new, base_model=wording.base_model
-        )
     texts = {**contents.texts(page.additions), **page.files}
     prefix = f"{below}/" if below else ""
     whole = {prefix + name for name in (*contents.weights, *contents.others, *texts)}
@@ -222,7 +221,8 @@ def _finished(
     exposed = None
     try:
         with told(remote.where):
-            exposed = exposure(remote.api, remote.repo_id, set(contents.weights.values()), before=head.commit)
+            own = str(commit.pr_revision or remote.where.revision or "main")
+            exposed = exposure(remote.api, remote.repo_id, set(contents.weights.values()), before=head.commit, own=own)
     except PushError as error:
         _logger.warning(
             "%s was pushed, and its history could not be looked at for raw weights: %s", remote.repo_id, error.__cause__

@@ -11,7 +11,7 @@ from mergeguard_hub.hub.card import BADGE_FILE, Facts, render_card
 from mergeguard_hub.hub.contents import README
 from mergeguard_hub.hub.front_matter import read, split
 from mergeguard_hub.hub.measured import MeasuredMerges, read_measured
-from mergeguard_hub.hub.page import Page, config_of, refresh_badge, text_of
+from mergeguard_hub.hub.page import Page, config_of, readme_of, refresh_badge, text_of
 from mergeguard_hub.hub.remote import Destination, Head, Remote, told
 from mergeguard_hub.hub.source import local_folder
 from mergeguard_hub.release import SIDECAR, read_sidecar, verify_folder
@@ -53,7 +53,10 @@ def refresh(
     remote = Remote(where)
     with told(where):
         head = remote.head()
-    page, badge = _page(folder, where.repo_id, remote.text(README, head), what, shields)
+    card = remote.text(README, head)
+    with readme_of(where.repo_id):
+        read(split(card or "")[0])  # which the Hub would refuse, in its own words
+        page, badge = _page(folder, where.repo_id, card, what, shields)
     _commit(remote, head, page, what)
     return badge
 
@@ -61,17 +64,16 @@ def refresh(
 def _page(folder: Path, name: str, card: str | None, what: Literal["badge", "card"], shields: bool) -> tuple[Page, str]:
     found = verify_folder(folder)
     record = read_sidecar(folder)
-    if found.state == "not protected" or record is None:
+    if found.state == "not protected" or (record is None and found.state == "protected"):
         raise NotProtectedError(
             f"{name} is no protected release with its {SIDECAR}, so there is nothing that a badge could say."
         )
     intact = found.state == "protected"
-    measured = read_measured(folder, record["digest"]) if intact else None
-    badge = badge_of(record, intact=intact, measured=measured)
+    measured = read_measured(folder, record["digest"]) if intact and record is not None else None
+    badge = badge_of(record or {}, intact=intact, measured=measured)
     if what == "badge":
-        page = refresh_badge(card, record, intact=intact, measured=measured, shields=shields)
-        return page, badge.title
-    if not intact:
+        return refresh_badge(card, badge, name=name, shields=shields), badge.title
+    if not intact or record is None:
         raise ModifiedReleaseError(
             f"The weights of {name} were changed since they were protected ({found.claimed} became {found.actual}), so "
             "its card would be wrong. Protect them again, or put up the badge that says so: `mergeguard badge`."

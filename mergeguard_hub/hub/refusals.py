@@ -70,7 +70,8 @@ def _refuse_adapters(part: Any, what: str) -> None:
     if adapted or isinstance(part, wrappers) or getattr(part, "_hf_peft_config_loaded", False):
         raise HookError(
             f"{what} carries adapters, and an adapter alone cannot be protected: whoever multiplies its factors out "
-            "has the update; merge the adapter into the base (merge_and_unload()), then protect the merged model."
+            "has the update; merge the adapter into the base (merge_and_unload()), then protect the merged model; or "
+            "train the adapter with Trap² (docs/hardening.md), and save it without enabling the model."
         )
 
 

@@ -100,12 +100,13 @@ class Remote:
                     create_pr=self.where.create_pr,
                     parent_commit=head.commit,
                 )
-        except PushError:
+        except PushError as error:
             landed = None if self.where.create_pr else self._landed(operations, head, message)
             if landed is not None:
                 return landed
             self.undo(head)
-            raise
+            empty = head.files.keys() <= {".gitattributes"}
+            raise PushError(f"{error} It is there, and empty." if empty else str(error)) from error
 
     def _landed(self, operations: Sequence[Any], head: Head, message: str) -> CommitInfo | None:
         """Return the commit if it is there although its answer never came."""
@@ -185,8 +186,10 @@ def told(where: Destination) -> Iterator[None]:
     try:
         yield
     except HFValidationError as error:
+        kind, _, rest = where.repo_id.partition("/")
+        other = f" that names a {kind[:-1]} repository:" if kind in ("datasets", "spaces") and rest else ""
         raise PushError(
-            f"{where.repo_id!r} cannot be the name of a model repository; give 'model' or 'owner/model'."
+            f"{where.repo_id!r} cannot be the name of a model repository;{other} give 'model' or 'owner/model'."
         ) from error
     except LocalTokenNotFoundError as error:
         raise PushError(f"Pushing to {name} needs a token, and there is none; log in with `hf auth login`.") from error

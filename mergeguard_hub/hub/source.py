@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
-from mergeguard_hub.errors import MissingFileError
+from mergeguard_hub.errors import DownloadSizeError, MissingFileError
 
 OTHER_WEIGHTS = (
     "*.bin",
@@ -25,7 +26,14 @@ OTHER_WEIGHTS = (
 
 
 def local_folder(
-    source: str | Path, *, revision: str | None = None, token: str | None = None, quiet: bool = False
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    token: str | Literal[False] | None = None,
+    quiet: bool = False,
+    only: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+    most_bytes: int | None = None,
 ) -> Path:
     """Return a folder on this machine that holds `source`, downloading it from the Hub if it is a model id.
 
@@ -35,11 +43,15 @@ def local_folder(
     Args:
         source: a path, or a Hub id such as "gpt2" or "org/model".
         revision: branch, tag or commit on the Hub; the main branch by default.
-        token: access token for private and gated models; by default the one that `hf auth login` stored.
+        token: access token for private and gated models; by default the one that `hf auth login` stored. False: none.
         quiet: show no download bars, unless HF_HUB_DISABLE_PROGRESS_BARS says otherwise.
+        only: `fnmatch` patterns of the files to fetch; by default all but `OTHER_WEIGHTS`, which are never fetched.
+        ignore: patterns of files to leave on the Hub besides.
+        most_bytes: size of these files above which nothing is fetched; by default there is no limit.
 
     Raises:
         MissingFileError: there is no such path, and no such model that can be fetched.
+        DownloadSizeError: the model is larger than `most_bytes`.
     """
     path = Path(source).expanduser()
     if path.exists():
@@ -56,10 +68,11 @@ def local_folder(
             "'model' or 'owner/model'); check the path for a typing error."
         ) from None
     with transfer_bars(hidden=quiet):
-        return _fetch(str(source), revision, token)
+        wanted = {"allow_patterns": only, "ignore_patterns": [*OTHER_WEIGHTS, *ignore]}
+        return _fetch(str(source), revision, most_bytes, {"token": token, **wanted})
 
 
-def _fetch(repo_id: str, revision: str | None, token: str | None) -> Path:
+def _fetch(repo_id: str, revision: str | None, most_bytes: int | None, settings: dict[str, Any]) -> Path:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -71,7 +84,9 @@ def _fetch(repo_id: str, revision: str | None, token: str | None) -> Path:
 
     wanted = f"{repo_id!r} at revision {revision!r}" if revision else repr(repo_id)
     try:
-        return Path(snapshot_download(repo_id, revision=revision, token=token, ignore_patterns=list(OTHER_WEIGHTS)))
+        if most_bytes is not None:
+            _check_size(repo_id, most_bytes, revision=revision, **settings)
+        return Path(snapshot_download(repo_id, revision=revision, **settings))
     except GatedRepoError:
         reason = "is gated; ask for access on its page, then log in with `hf auth login`"
     except RepositoryNotFoundError:
@@ -88,6 +103,21 @@ def _fetch(repo_id: str, revision: str | None, token: str | None) -> Path:
     raise MissingFileError(
         f"There is no folder {repo_id!r} here, and the model {wanted} on {constants.ENDPOINT} {reason}."
     )
+
+
+def _check_size(repo_id: str, most_bytes: int, **settings: Any) -> None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import DryRunError
+
+    try:
+        size = sum(file.file_size for file in snapshot_download(repo_id, dry_run=True, **settings))
+    except DryRunError:  # nothing can be listed, nor fetched; the download itself tells why
+        return
+    if size > most_bytes:
+        raise DownloadSizeError(
+            f"The model {repo_id!r} has {size:,} bytes, and at most {most_bytes:,} are fetched here; choose a smaller "
+            "one."
+        )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from mergeguard_hub.architecture.space import Space
 
 STAGES_PER_TENSOR = 3  # at most so many stages scale one tensor: units or heads, norm absorption, one more by hand
 MOST = 16  # stages take no larger exponent
-_PIECE_BYTES = 256 << 10  # read at a time: the reductions after the first find it in the cache, our choice
+_PIECE_BYTES = 1 << 20  # read at a time: still in the cache after the first reduction, and worth its calls, our choice
 
 # dtype -> (integer view, bits of the mantissa, largest exponent field of a finite number)
 _FORMATS: dict[torch.dtype, tuple[type[np.unsignedinteger], int, int]] = {
@@ -33,10 +33,12 @@ class Magnitudes:
     Attributes:
         finite: whether no element is NaN or infinite.
         headroom: largest k such that multiplying by 2^k and by 2^-k both keep every bit; 0 if there are subnormals.
+        zeros: whether any element is zero.
     """
 
     finite: bool
     headroom: int
+    zeros: bool
 
 
 def measure(tensor: Tensor) -> Magnitudes:
@@ -52,26 +54,27 @@ def measure(tensor: Tensor) -> Magnitudes:
     integers = tensor.reshape(-1).view({2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.itemsize])
     bits = integers.numpy()
     sign = 1 << (8 * bits.itemsize - 1)
-    smallest, largest = sign, 0
+    smallest, largest, zeros = sign, 0, False
     for start in range(0, bits.size, _PIECE_BYTES // bits.itemsize):
-        low, high = _extremes(bits[start : start + _PIECE_BYTES // bits.itemsize], unsigned, sign)
-        smallest, largest = min(smallest, low), max(largest, high)
+        low, high, zero = _extremes(bits[start : start + _PIECE_BYTES // bits.itemsize], unsigned, sign)
+        smallest, largest, zeros = min(smallest, low), max(largest, high), zeros or zero
     if largest >> mantissa > highest:
-        return Magnitudes(False, 0)
-    return Magnitudes(True, max(0, min((smallest >> mantissa) - 1, highest - (largest >> mantissa))))
+        return Magnitudes(False, 0, zeros)
+    return Magnitudes(True, max(0, min((smallest >> mantissa) - 1, highest - (largest >> mantissa))), zeros)
 
 
-def _extremes(bits: NDArray[np.signedinteger], unsigned: type[np.unsignedinteger], sign: int) -> tuple[int, int]:
-    """Return the smallest magnitude that is not zero, `sign` if there is none, and the largest, as integers."""
+def _extremes(bits: NDArray[np.signedinteger], unsigned: type[np.unsignedinteger], sign: int) -> tuple[int, int, bool]:
+    """Return the smallest magnitude that is not zero (or `sign`), the largest, and whether there is a zero, as bits."""
     same = bits.view(unsigned)
     top, bottom, last, first = int(bits.max()), int(bits.min()), int(same.max()), int(same.min())
     low = min(first if top >= 0 else sign, bottom + sign if bottom < 0 else sign)
     high = max(top, last - sign)
-    if low == 0:
+    zero = low == 0
+    if zero:
         magnitude = same & unsigned(sign - 1)
         magnitude -= unsigned(1)  # zero wraps to the largest value and so does not count as the smallest
         low = min(sign, int(magnitude.min()) + 1)
-    return low, high
+    return low, high, zero
 
 
 def scale_bounds(spaces: Iterable[Space], headroom: Mapping[str, int]) -> dict[str, int]:

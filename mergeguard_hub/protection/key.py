@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mergeguard_hub.errors import KeyFileError, PassphraseError
-from mergeguard_hub.protection.key_file import read_record, refuse_inside, write_record
+from mergeguard_hub.protection.key_file import read_record, record_text, refuse_inside, write_record
 from mergeguard_hub.protection.passphrase import seal, unseal
 from mergeguard_hub.protection.stream import Stream
 
@@ -93,13 +93,27 @@ class Key:
             PassphraseError: the passphrase is empty, or needs the `cryptography` package.
         """
         path = Path(path).expanduser()
+        write_record(path, self._fields(passphrase), overwrite=overwrite)
+        return path
+
+    def text(self, *, passphrase: str | None = None) -> str:
+        """Return what `save` writes, the secret included, for who hands a key over without keeping it.
+
+        Args:
+            passphrase: encrypt the secret with it.
+
+        Raises:
+            PassphraseError: the passphrase is empty, or needs the `cryptography` package.
+        """
+        return record_text(self._fields(passphrase))
+
+    def _fields(self, passphrase: str | None) -> dict[str, Any]:
         fields: dict[str, Any] = {"id": self.id}
         if passphrase is None:
             fields["secret"] = base64.b64encode(self.secret).decode("ascii")
         else:
             fields |= seal(self.secret, passphrase, bound=_bound(self.id))
-        write_record(path, fields, overwrite=overwrite)
-        return path
+        return fields
 
     @property
     def id(self) -> str:

@@ -40,6 +40,11 @@ def read_record(path: Path) -> dict[str, Any]:
     return _parse(path, data)
 
 
+def record_text(fields: dict[str, Any]) -> str:
+    """Return what a key file holds."""
+    return json.dumps({"format": _FORMAT, "version": _VERSION, **fields}, indent=2) + "\n"
+
+
 def write_record(path: Path, fields: dict[str, Any], *, overwrite: bool) -> None:
     """Write a key file with mode 0600, on disk when this returns.
 
@@ -48,7 +53,7 @@ def write_record(path: Path, fields: dict[str, Any], *, overwrite: bool) -> None
     Raises:
         KeyFileError: the file exists and `overwrite` is not set, or it cannot be written.
     """
-    text = json.dumps({"format": _FORMAT, "version": _VERSION, **fields}, indent=2) + "\n"
+    text = record_text(fields)
     staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}") if overwrite else path
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

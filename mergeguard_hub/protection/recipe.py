@@ -49,6 +49,17 @@ PRESETS: dict[str, tuple[Stage, ...]] = {
     "mergelock": (HeadMix(kind="invertible"),),
 }
 
+NO_RECIPES: dict[str, str] = {
+    "mergeguard": "MergeGuard's stage 2 sets weights back to the base's, which no key can undo: make it a folder of "
+    "its own first, with `mergeguard negate SRC DST --base BASE` or `training.negate_folder`, and protect that; see "
+    "docs/mergeguard.md",
+    "trap2": "Trap² is trained into a model and cannot be added when it is saved: train with `HardeningLoss` and "
+    "`Trap2()`, then save with a preset; see docs/hardening.md",
+    "hardened": "the hardened recipe is trained into a model and cannot be added when it is saved: train with "
+    "`HardeningLoss` and `Hardened()`, then save with a preset; see docs/hardening.md",
+}
+"""Protections that have a name and are no symmetry, with what to do instead of asking for them at a save."""
+
 
 @dataclass(frozen=True, init=False)
 class Recipe:
@@ -96,8 +107,10 @@ class Recipe:
             name: a key of `PRESETS`.
 
         Raises:
-            RecipeError: there is no preset of that name.
+            RecipeError: there is no preset of that name, or it is nothing that a save can do.
         """
+        if name in NO_RECIPES:
+            raise RecipeError(f"{name!r} is no preset: {NO_RECIPES[name]}.")
         if name not in PRESETS:
             raise RecipeError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
         return cls(PRESETS[name], name=name)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mergeguard_hub.architecture.action import Plan
+from mergeguard_hub.architecture.scaling import Room
 from mergeguard_hub.architecture.space import Space
 from mergeguard_hub.checkpoint import Checkpoint, TensorEntry
 from mergeguard_hub.errors import BaseModelError, NonFiniteWeightsError
@@ -41,14 +42,14 @@ class Draft:
         facts: what stages were told; everything in it goes into the release.
         plan: the composed actions.
         mark: keyed hash of the actions, by which their owner knows them again.
-        room: tensor name -> how far it may be scaled, see `stored_pieces`; speeds writing up and changes no byte.
+        room: tensor name -> what is known of its numbers.
     """
 
     study: Study
     facts: Facts
     plan: Plan
     mark: str
-    room: Mapping[str, int] = field(default_factory=dict)
+    room: Mapping[str, Room] = field(default_factory=dict)
 
 
 def learn_facts(
@@ -59,7 +60,7 @@ def learn_facts(
     base: Checkpoint | None,
     executor: Executor | None,
     done: Callable[[TensorEntry], None],
-) -> tuple[Facts, dict[str, int]]:
+) -> tuple[Facts, dict[str, Room]]:
     """Read every weight once, for what stages have to know of them.
 
     Args:
@@ -80,7 +81,7 @@ def learn_facts(
     room = _measure_all(found.checkpoint, executor, done)
     facts = Facts(
         dtypes=_dtypes(found.checkpoint),
-        bounds=scale_bounds(found.layout.spaces, room),
+        bounds=scale_bounds(found.layout.spaces, {name: known.exponent for name, known in room.items()}),
         assignments=_assignments(found, recipe, base),
         salt=salt_of(found.checkpoint, key),
     )
@@ -116,7 +117,7 @@ def recall_facts(checkpoint: Checkpoint, bounds: dict[str, int], assignments: Pe
 
 
 def draft(
-    found: Study, facts: Facts, *, recipe: Recipe, key: Key, component: str, room: Mapping[str, int] | None = None
+    found: Study, facts: Facts, *, recipe: Recipe, key: Key, component: str, room: Mapping[str, Room] | None = None
 ) -> Draft:
     """Draw every action; the same arguments always give the same draft, when protecting and when unlocking.
 
@@ -139,23 +140,23 @@ def _dtypes(checkpoint: Checkpoint) -> dict[str, str]:
 
 def _measure_all(
     checkpoint: Checkpoint, executor: Executor | None, done: Callable[[TensorEntry], None]
-) -> dict[str, int]:
+) -> dict[str, Room]:
     entries = list(checkpoint.entries.values())
-    headroom = {}
+    room = {}
     for entry, found in zip(entries, spread(_measure_one, checkpoint, entries, executor), strict=True):
         if not found.finite:
             raise NonFiniteWeightsError(
                 f"{entry.name} in {entry.file} holds NaN or infinite values. Training probably diverged or the file is "
                 "damaged; a protection would hide that. Repair or re-export the model first."
             )
-        headroom[entry.name] = found.headroom
+        room[entry.name] = Room(found.headroom, found.zeros)
         done(entry)
-    return headroom
+    return room
 
 
 def _measure_one(checkpoint: Checkpoint, entry: TensorEntry) -> Magnitudes:
     if not entry.is_floating or not entry.numel:
-        return Magnitudes(finite=True, headroom=0)  # stages never reach it
+        return Magnitudes(finite=True, headroom=0, zeros=True)  # stages never reach it
     return measure(checkpoint.tensor(entry.name))
 
 

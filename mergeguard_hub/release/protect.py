@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from mergeguard_hub.architecture.prove import Proof
 from mergeguard_hub.checkpoint import StagedFolder, open_folder
@@ -38,6 +39,7 @@ def protect_folder(
     exclude: Sequence[str] = (),
     architecture: str | None = None,
     proof: Proof | None = None,
+    training: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Report:
     """Write a protected copy of a model folder or diffusers pipeline: same function alone, worthless in a merge.
@@ -60,6 +62,7 @@ def protect_folder(
         exclude: `fnmatch` patterns of files to leave out of the release.
         architecture: class name to write into config.json instead of the one that is there.
         proof: what holds for a model folder whose class no library can build, from `prove(LiveInstance(...))`.
+        training: component name -> how it was hardened before, for the release record; JSON-ready, nothing secret.
         progress: called with `Progress` records.
 
     Returns:
@@ -106,5 +109,6 @@ def protect_folder(
             base=base_digest(bases, executor),
         )
         lost = {name: text for name, text in originals.items() if unclaimed_text(texts[name]) != text}
-        staged.write_text(SIDECAR, sidecar_text(record_of(report, chosen, owner, drafts, lost)))
+        record = record_of(report, chosen, owner, drafts, lost) | ({"training": dict(training)} if training else {})
+        staged.write_text(SIDECAR, sidecar_text(record))
     return report

@@ -22,7 +22,7 @@ from mergeguard_hub.release.proof_record import proof_to_dict
 from mergeguard_hub.release.report import ComponentReport, Report, StageReport
 from mergeguard_hub.release.sidecar import SIDECAR, VERSION
 
-TOOLS = ("mergeguard-hub", "torch", "transformers", "diffusers")
+TOOLS = ("torch", "transformers", "diffusers")
 # What unlocking relies on. The rest of the file is for readers, who may add to it.
 _SEALED = ("version", "id", "digest", "key_id", "recipe", "components", "exact")
 _SEAL_LABEL = b"mergeguard record v1"
@@ -158,7 +158,9 @@ def _seal(record: Mapping[str, Any], key: Key) -> str:
 
 
 def _tools() -> dict[str, str]:
-    found = {}
+    from mergeguard_hub import __version__  # a checkout that was never installed has no metadata
+
+    found = {"mergeguard-hub": __version__}
     for name in TOOLS:
         try:
             found[name] = version(name)

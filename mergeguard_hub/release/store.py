@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mergeguard_hub.architecture.action import Plan
+from mergeguard_hub.architecture.scaling import Room
 from mergeguard_hub.architecture.streaming import PIECE_BYTES, stored_pieces
 from mergeguard_hub.checkpoint import Checkpoint, Slot, StagedFolder, TensorDigest, TensorEntry, tensor_bytes
 from mergeguard_hub.release.spread import spread
@@ -24,7 +25,7 @@ def store(
     executor: Executor | None,
     done: Callable[[TensorEntry], None],
     digest: bool = False,
-    room: Mapping[str, int] | None = None,
+    room: Mapping[str, Room] | None = None,
 ) -> dict[str, str]:
     """Write all tensors, file by file, the largest of each first so that parallel workers end together.
 
@@ -36,7 +37,7 @@ def store(
         executor: threads or processes that write, or None to work in this thread.
         done: called after each tensor.
         digest: whether to hash what is written on the way, which is cheaper than reading it again.
-        room: tensor name -> how far it may be scaled, see `stored_pieces`; 0 if it is not there.
+        room: tensor name -> what is known of its numbers.
 
     Returns:
         Tensor name -> digest of what was written, for `combine_digests`; empty unless asked for.
@@ -50,7 +51,7 @@ def store(
             staged.slot(entry, subfolder),
             plan.part(entry.name),
             digest,
-            known.get(plan.source.get(entry.name, entry.name), 0),
+            known.get(plan.source.get(entry.name, entry.name)),
         )
         for entry in entries
     ]
@@ -65,12 +66,12 @@ def store(
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """One tensor: where it goes, as much of the plan as concerns it, whether to hash it, and how far it may scale."""
+    """One tensor: where it goes, as much of the plan as concerns it, whether to hash it, and what is known of it."""
 
     slot: Slot
     plan: Plan
     digest: bool
-    room: int
+    room: Room | None
 
 
 def store_tensor(checkpoint: Checkpoint, task: _Task) -> tuple[int, str | None]:
@@ -85,7 +86,7 @@ def store_tensor(checkpoint: Checkpoint, task: _Task) -> tuple[int, str | None]:
     return nbytes, None if state is None else state.hexdigest()
 
 
-def stored_bytes(plan: Plan, name: str, checkpoint: Checkpoint, room: int = 0) -> Iterator[memoryview]:
+def stored_bytes(plan: Plan, name: str, checkpoint: Checkpoint, room: Room | None = None) -> Iterator[memoryview]:
     """Yield the bytes that will be stored under `name`; each piece is only valid until the next one is asked for.
 
     What stays as it is comes from the mapped file in pieces too: hashed, then copied while it is in the cache, which

@@ -11,6 +11,7 @@ from mergeguard_hub.training.criticality import Criticality
 from mergeguard_hub.training.density import DensityPenalty
 from mergeguard_hub.training.directions import TaskVector, random_direction
 from mergeguard_hub.training.disk_names import on_disk
+from mergeguard_hub.training.gate import Gate
 from mergeguard_hub.training.guessing import class_guessing, unigram_entropy, zero_prediction
 from mergeguard_hub.training.hardening import HardeningLoss, Losses
 from mergeguard_hub.training.last_good import LastGood
@@ -20,6 +21,7 @@ from mergeguard_hub.training.negation import Negation
 from mergeguard_hub.training.presets import TRAP2_PRESETS, Trap2Preset
 from mergeguard_hub.training.ranking import rank_by_gradient, rank_exactly, tuned_layers
 from mergeguard_hub.training.refining import Race, refine
+from mergeguard_hub.training.relearning import Relearning
 
 if TYPE_CHECKING:
     from mergeguard_hub.training.callback import MergeGuardCallback
@@ -31,6 +33,7 @@ __all__ = [
     "Criticality",
     "DensityPenalty",
     "FolderTensors",
+    "Gate",
     "Hardened",
     "HardeningLoss",
     "LastGood",
@@ -41,6 +44,7 @@ __all__ = [
     "Negation",
     "ProtectedTrainer",
     "Race",
+    "Relearning",
     "TaskVector",
     "Trap2",
     "Trap2Preset",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from mergeguard_hub.errors import TrainingError
 from mergeguard_hub.training.layers import Layers
@@ -67,6 +69,28 @@ class Criticality:
             raise TrainingError(f"only one of the rankings has the layer {odd[0]!r}; rank the same layers.")
         own = set(self.critical(share))
         return len(own & set(other.critical(share))) / len(own) if own else 1.0
+
+    def write(self, file: str | Path) -> None:
+        """Write the ranking to a JSON file, for `read` and for `mergeguard negate --ranking`."""
+        Path(file).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, file: str | Path) -> Criticality:
+        """Read a ranking that `write` wrote.
+
+        Raises:
+            TrainingError: the file is missing, or holds no ranking.
+        """
+        try:
+            found = json.loads(Path(file).read_text(encoding="utf-8"))
+            layers = {str(layer): tuple(names) for layer, names in found["layers"].items()}
+            drops = {str(layer): float(drop) for layer, drop in found["drops"].items()}
+            return cls(drops, layers, str(found["method"]), float(found["forwards"]))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise TrainingError(
+                f"{file} holds no ranking of layers ({type(error).__name__}: {error}): write it with "
+                "`on_disk(refine(model, base, batches), model, folder).write(FILE)`."
+            ) from error
 
 
 def overlap_across(pairs: Sequence[tuple[Criticality, Criticality]], share: float = 0.1) -> float:

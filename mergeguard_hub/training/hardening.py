@@ -16,6 +16,8 @@ from mergeguard_hub.training.cells import Cell, Objective
 from mergeguard_hub.training.chance import keep_chance, mean_over_processes, restore_chance
 from mergeguard_hub.training.directions import Direction
 from mergeguard_hub.training.guessing import CAP_FACTOR
+from mergeguard_hub.training.note import note_training
+from mergeguard_hub.training.relearning import Relearning
 from mergeguard_hub.training.trained import Trained
 
 Closure = Callable[[], Tensor]
@@ -67,6 +69,7 @@ class HardeningLoss:
         guessing: loss of guessing (see `class_guessing`, `unigram_entropy`, `zero_prediction`).
         cap_factor: the cap, as a multiple of it. `math.inf` is the paper's Trap², whose loss is not bounded below.
         partners: task vectors of surrogate partners, for `Hardened`.
+        relearning: trains some of the merges back before their loss counts.
         seed: of the drawn cells.
 
     Raises:
@@ -90,6 +93,7 @@ class HardeningLoss:
         guessing: float,
         cap_factor: float = CAP_FACTOR,
         partners: Sequence[Direction] = (),
+        relearning: Relearning | None = None,
         seed: int = 0,
     ) -> None:
         if not (0 < guessing < math.inf and cap_factor > 0):
@@ -97,7 +101,7 @@ class HardeningLoss:
                 f"guessing is {guessing} and cap_factor {cap_factor}; both must be positive, and the loss finite."
             )
         self.objective, self.guessing, self.cap, self.seed = objective, guessing, cap_factor * guessing, seed
-        self._trained = Trained(model, base, partners)
+        self._trained, self._relearning = Trained(model, base, partners), relearning
         self._drawn = 0
         self._regions: dict[str, float] = {}
         self._nominal: float | None = None
@@ -148,6 +152,9 @@ class HardeningLoss:
         after = keep_chance()
         try:
             self._trained.move(cell.scale, cell.weight, cell.partner)
+            relearned = self._relearning is not None and self._relearning.due(self._drawn)
+            if self._relearning is not None and relearned:
+                self._relearning.train(self._trained.weights)
             if chance is not None:
                 restore_chance(chance)
             loss = closure()
@@ -160,7 +167,7 @@ class HardeningLoss:
         finally:
             self._trained.restore()
             restore_chance(after)
-        self._note(cell, level)
+        self._note("relearned" if relearned else self.objective.region(cell), level)
         return Losses(float(nominal.detach()), level, cell, level >= self.cap)
 
     def check(self, loss: Tensor) -> None:
@@ -223,10 +230,12 @@ class HardeningLoss:
         partners = len(self._trained.partners)
         return self.objective.draw(generator, partners=partners, losses=self._regions, cap=self.cap)
 
-    def _note(self, cell: Cell, level: float) -> None:
-        region, known = self.objective.region(cell), min(level, self.cap)
+    def _note(self, region: str, level: float) -> None:
+        known = min(level, self.cap)
         before = self._regions.get(region)
         self._regions[region] = known if before is None else _MEMORY * before + (1 - _MEMORY) * known
+        partners = len(self._trained.partners)
+        note_training(self._trained.model, self.objective, cap=self.cap, partners=partners, batches=self._drawn)
 
     def _explained(self, what: str) -> str:
         cause = f"strength (lambda) {self.objective.strength:g} with the cap {self.cap:.3g}"

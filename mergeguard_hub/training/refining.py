@@ -28,28 +28,34 @@ from mergeguard_hub.training.ranking import (
 
 @dataclass(frozen=True)
 class Race:
-    """How `refine` spends its effort; all values are our choice, found with benchmarks/criticality.py.
+    """How `refine` spends its effort; all values are our choice, found with the models of benchmarks/criticality.py.
 
     Attributes:
         share: of the layers that are wanted as critical.
-        gradient_batches: batches that the first-order estimate is taken over.
+        budget: what may be spent, as a fraction of the cost of masking every layer on every batch; higher is nearer to
+            the exact ranking. The race goes on for its first batches whatever they cost.
+        gradient: fraction of the batches that the first-order estimate is taken over. On few of them it is mostly
+            noise, and proposes layers that do not matter.
         proposals: how many layers enter the race, as a multiple of those wanted.
         first_batches: batches that every one of them is masked for; at least 2.
-        confidence: a layer leaves the race once its mean drop is so many standard errors away from the cut between
-            critical and not. Higher is nearer to the exact ranking and costs more.
     """
 
     share: float = 0.1
-    gradient_batches: int = 4
+    budget: float = 0.05
+    gradient: float = 0.375
     proposals: float = 2.0
     first_batches: int = 4
-    confidence: float = 0.9
 
     def __post_init__(self) -> None:
-        if not (0 < self.share <= 1 and self.proposals >= 1 and self.gradient_batches >= 1 and self.first_batches >= 2):
+        fractions = 0 < self.share <= 1 and self.budget > 0 and 0 < self.gradient <= 1
+        if not (fractions and self.proposals >= 1 and self.first_batches >= 2):
             raise TrainingError(
-                f"{self} is impossible: share lies in (0, 1], proposals are at least 1, batches at least 1 and 2."
+                f"{self} is impossible: share and gradient lie in (0, 1], the budget is above 0, proposals are at "
+                "least 1 and the first batches at least 2."
             )
+
+
+_CONFIDENCE = 1.0  # standard errors from the cut at which a layer leaves the race, our choice
 
 
 def refine(
@@ -64,7 +70,8 @@ def refine(
     """Find the critical layers without masking every layer on every batch. Ours.
 
     The gradient half-way to the base proposes some layers; those are masked batch by batch, with the blocks in front of
-    them computed once, and each leaves the race as soon as it is clear on which side of the cut it lies. Layers that
+    them computed once, until the budget is spent; each leaves the race as soon as it is clear on which side of the cut
+    it lies. Layers that
     were not proposed rank behind all that were, by their estimate. Only who is among the critical ones is meant to be
     right, not the order. The batches should be of equal size; many small ones are better than few large ones.
 
@@ -86,44 +93,56 @@ def refine(
             f"{len(batches)} batches are too few to race over, {plan.first_batches} are needed: cut the samples into "
             "smaller batches, or rank exactly."
         )
-    guess = rank_by_gradient(model, base, batches[: plan.gradient_batches], layers=layers, score=score)
+    first = math.ceil(plan.gradient * len(batches))
+    guess = rank_by_gradient(model, base, batches[:first], layers=layers, score=score)
     wanted = len(guess.critical(plan.share))
     proposed = guess.ranked[: math.ceil(plan.proposals * wanted)]
-    seen, cost = _race(model, base, batches, {layer: guess.layers[layer] for layer in proposed}, wanted, score, plan)
+    left = plan.budget * (len(guess.layers) + 1) * len(batches) - 3 * first
+    entered = {layer: guess.layers[layer] for layer in proposed}
+    seen, cost = _race(model, base, batches, entered, score=score, wanted=wanted, least=plan.first_batches, budget=left)
     means = {layer: statistics.fmean(values) for layer, values in seen.items()}
     floor = min([*means.values(), 0.0]) - 1.0
     behind = {layer: floor - place for place, layer in enumerate(guess.ranked[len(proposed) :])}
     drops = {layer: means[layer] if layer in means else behind[layer] for layer in guess.layers}
-    spent = (3 * min(plan.gradient_batches, len(batches)) + cost) / len(batches)
+    spent = (3 * first + cost) / len(batches)
     return Criticality(drops, guess.layers, "refined", spent)
 
 
 def _race(
-    model: nn.Module, base: Base, batches: Sequence[Batch], layers: Layers, wanted: int, score: Score, plan: Race
+    model: nn.Module,
+    base: Base,
+    batches: Sequence[Batch],
+    layers: Layers,
+    *,
+    score: Score,
+    wanted: int,
+    least: int,
+    budget: float,
 ) -> tuple[dict[str, list[float]], float]:
     """Return the drops by layer and batch, and the cost in forward passes of one batch."""
     _, weights = prepared(model, base, batches, layers)
     reference = matched(weights, base)
     seen: dict[str, list[float]] = {layer: [] for layer in layers}
-    running, cost, prefix = set(layers), 0.0, PrefixReuse(model)
+    running, cost, latest, prefix = set(layers), 0.0, 0.0, PrefixReuse(model)
     with evaluating(model), torch.no_grad():
         for number, batch in enumerate(batches):
-            if not running:
+            if not running or (number >= least and cost + latest > budget):
                 break
             with prefix.recording():
                 whole = score(model, batch)
-            cost += 1
+            latest = 1.0
             for layer in (layer for layer in layers if layer in running):
                 masked = {name: reference[name] for name in layers[layer]}
                 with with_weights(weights, masked), prefix.replaying(layers[layer]) as share:
                     seen[layer].append(float(whole - score(model, batch)))
-                cost += share
-            if number + 1 >= plan.first_batches:
-                running = _undecided(seen, running, wanted, plan.confidence)
+                latest += share
+            cost += latest
+            if number + 1 >= least:
+                running = _undecided(seen, running, wanted)
     return seen, cost
 
 
-def _undecided(seen: dict[str, list[float]], running: set[str], wanted: int, confidence: float) -> set[str]:
+def _undecided(seen: dict[str, list[float]], running: set[str], wanted: int) -> set[str]:
     means = {layer: statistics.fmean(values) for layer, values in seen.items()}
     order = sorted(means.values(), reverse=True)
     if wanted >= len(order):
@@ -132,5 +151,5 @@ def _undecided(seen: dict[str, list[float]], running: set[str], wanted: int, con
     return {
         layer
         for layer in running
-        if abs(means[layer] - cut) < confidence * statistics.stdev(seen[layer]) / math.sqrt(len(seen[layer]))
+        if abs(means[layer] - cut) < _CONFIDENCE * statistics.stdev(seen[layer]) / math.sqrt(len(seen[layer]))
     }

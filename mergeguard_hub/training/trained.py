@@ -35,8 +35,8 @@ class Trained:
             TrainingError: everything is frozen, or adapters are of a kind that cannot be scaled.
             BaseModelError: the base is missing or does not match.
         """
-        self._model = _unwrapped(model)
-        named = dict(self._model.named_parameters())
+        self.model = _unwrapped(model)
+        named = dict(self.model.named_parameters())
         trained = {name: weight for name, weight in named.items() if weight.requires_grad}
         if not trained:
             raise TrainingError(
@@ -46,7 +46,7 @@ class Trained:
         self.adapters = any(_is_factor(name) for name in trained)
         self.partners = [_renamed(partner, named) for partner in partners]
         if self.adapters:
-            check_adapters(self._model, trained, planes=bool(partners))
+            check_adapters(self.model, trained, planes=bool(partners))
         elif base is None:
             raise BaseModelError(
                 "the base model is missing: full fine-tuning is scaled around it. Give the model, its folder or its "
@@ -98,7 +98,7 @@ class Trained:
     def _forget(self) -> None:
         """Drop what others keep of the weights as they were: autocast their 16-bit copies, `fully_shard` whole ones."""
         torch.clear_autocast_cache()
-        forget_gathered(self._model)
+        forget_gathered(self.model)
 
     def _reference(self, trained: Mapping[str, nn.Parameter], base: Base | None) -> list[Tensor]:
         given = _renamed(base, trained) if isinstance(base, Mapping) else base

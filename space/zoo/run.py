@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from transformers import get_cosine_schedule_with_warmup
 
+from mergeguard_hub.training import HardeningLoss
+
 Loss = Callable[[torch.Generator], Tensor]
 
 _SAVE_EVERY = 100
@@ -54,10 +56,18 @@ class Run:
         schedule: how long, how fast and at which weights.
         seed: of every batch.
         base: what merge-ready training goes out from; None: the weights that the model has now.
+        hardening: makes merges bad beside the loss; takes the place of merge-ready training.
     """
 
     def __init__(
-        self, model: nn.Module, loss: Loss, schedule: Schedule, *, seed: int, base: nn.Module | None = None
+        self,
+        model: nn.Module,
+        loss: Loss,
+        schedule: Schedule,
+        *,
+        seed: int,
+        base: nn.Module | None = None,
+        hardening: HardeningLoss | None = None,
     ) -> None:
         self.model, self.loss, self.schedule = model, loss, schedule
         self.weights = [weight for weight in model.parameters() if weight.requires_grad]
@@ -70,6 +80,7 @@ class Run:
         self.rate = get_cosine_schedule_with_warmup(self.optimizer, int(_WARM_UP * schedule.steps), schedule.steps)
         self.average = AveragedModel(model, avg_fn=self._averaged) if schedule.average else None
         self.generator = torch.Generator().manual_seed(seed)
+        self.hardening = hardening
         self.done = 0
 
     def finish(self, checkpoint: Path, *, progress: Callable[[int, float], None] | None = None) -> nn.Module:
@@ -99,16 +110,30 @@ class Run:
         """Do one update and return the loss before it."""
         self.model.train()
         self.optimizer.zero_grad()
-        with self._towards_base():
-            loss = self.loss(self.generator)
-            torch.autograd.backward(loss)
+        loss = self._plain() if self.hardening is None else self._hardened(self.hardening)
         nn.utils.clip_grad_norm_(self.weights, _LARGEST_GRADIENT)
         self.optimizer.step()
         self.rate.step()
         self.done += 1
         if self.average is not None:
             self.average.update_parameters(self.model)
+        return loss
+
+    def _plain(self) -> float:
+        with self._towards_base():
+            loss = self.loss(self.generator)
+            torch.autograd.backward(loss)
         return loss.item()
+
+    def _hardened(self, hardening: HardeningLoss) -> float:
+        """Add the gradients of the loss and of that of a drawn merge, on the same batch."""
+        before = self.generator.get_state()
+
+        def again() -> Tensor:
+            self.generator.set_state(before)
+            return self.loss(self.generator)
+
+        return hardening.backward(again).nominal
 
     def save(self, checkpoint: Path) -> None:
         """Write the state to a file; a stop while writing leaves the earlier state."""
@@ -149,6 +174,7 @@ class Run:
             "rate": self.rate.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "generator": self.generator.get_state(),
+            "hardening": None if self.hardening is None else self.hardening.state_dict(),
             "torch_rng": torch.get_rng_state(),  # dropout draws from it
         }
 
@@ -160,6 +186,8 @@ class Run:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.generator.set_state(state["generator"])
+        if self.hardening is not None:
+            self.hardening.load_state_dict(state["hardening"])
         torch.set_rng_state(state["torch_rng"])
 
 

@@ -54,7 +54,7 @@ def train_family(name: str, out: Path) -> None:
     """Train and measure one family with one thread."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(1)
-    family(name).train(out / name / "weights", watch=lambda model, steps: _teller(f"{name}/{model}", steps))
+    family(name).train(out / name / "weights", watch=lambda model, steps: teller(f"{name}/{model}", steps))
     measure_family(name, out)
     _log.info("%s: measured, %s", name, out / name / "results.json")
 
@@ -65,7 +65,7 @@ def measure_family(name: str, out: Path) -> None:
     (out / name / "results.json").write_text(json.dumps(results, indent=2) + "\n")
 
 
-def _teller(title: str, steps: int) -> Progress:
+def teller(title: str, steps: int) -> Progress:
     """Return a function that logs a line now and then."""
     told = 0.0
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mergeguard_hub.architecture.action import Monomial, Plan
-from mergeguard_hub.architecture.scaling import At, Scaling
+from mergeguard_hub.architecture.scaling import At, Room, Scaling
 from mergeguard_hub.architecture.space import Port, rows
 from mergeguard_hub.architecture.steps import Gather, Matmul, closed_ranges, restricted
 from mergeguard_hub.architecture.streaming import stored_pieces
@@ -19,7 +19,7 @@ SHAPES = {"one": (24,), "two": (24, 36), "three": (3, 24, 20), "four": (24, 12, 
 EPS = {dtype: torch.finfo(dtype).eps for dtype in DTYPES}
 
 
-def _whole(plan: Plan, name: str, tensor: Tensor, piece_bytes: int, room: int = 0) -> Tensor:
+def _whole(plan: Plan, name: str, tensor: Tensor, piece_bytes: int, room: Room | None = None) -> Tensor:
     """All pieces, copied as they come because each is only valid until the next."""
     found = stored_pieces(plan, name, tensor, piece_bytes=piece_bytes, room=room)
     pieces = [piece.clone().reshape(-1) for piece in found]
@@ -72,7 +72,7 @@ def test_factors_added_to_the_bits_are_the_product(dtype: torch.dtype, value: fl
         for axis, size in enumerate((24, 36)):
             plan.add(space(Port("w", axis, rows(0, size), scale=1)), monomial(size, axis, bound=bound, exact=True))
         expected = bits(plan.apply("w", weights))
-        for room in (0, 4):
+        for room in (Room(), Room(4), Room(4, zeros=value == 0)):
             assert torch.equal(bits(_whole(plan, "w", weights, 200, room)), expected), (kind, room)
 
 
@@ -91,8 +91,11 @@ def test_bits_are_only_added_where_a_piece_has_no_zero(dtype: torch.dtype, monke
     plan = Plan({"w": (6, 8)})
     plan.add(space(Port("w", 1, rows(0, 8), scale=1)), Monomial(np.arange(8), np.ones(8), 2.0 ** np.arange(8)))
     row = 8 * dtype.itemsize
-    assert len(list(stored_pieces(plan, "w", weights, piece_bytes=row, room=7))) == 6
+    assert len(list(stored_pieces(plan, "w", weights, piece_bytes=row, room=Room(7)))) == 6
     assert multiplied == [(slice(4, 5),)]
+    weights[4, 2] = 1
+    assert len(list(stored_pieces(plan, "w", weights, piece_bytes=row, room=Room(7, zeros=False)))) == 6
+    assert len(multiplied) == 1, "nobody looks for zeros where there are none"
 
 
 def test_pieces_are_about_as_large_as_asked() -> None:

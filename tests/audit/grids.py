@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,11 @@ from mergeguard_hub.merging import TaskArithmetic, Ties
 from space.zoo.vision.family import WEIGHTS
 
 KEY = Key(b"k" * 32)
+
+
+def audit_schema() -> dict[str, Any]:
+    """Return the schema of `audit.json`, as the package has it."""
+    return dict(json.loads(files("mergeguard_hub.audit").joinpath("audit.schema.json").read_text(encoding="utf-8")))
 
 
 def release(folder: Path) -> Path:

@@ -15,7 +15,8 @@ from mergeguard_hub.audit.merge_path import MergePath
 from mergeguard_hub.errors import AuditError, TaskError
 from mergeguard_hub.merging import MERGE_METHODS, Slerp
 from space.zoo.vision.family import WEIGHTS
-from tests.audit.grids import release, small_audit
+from tests.audit.grids import audit_schema, release, small_audit
+from tests.hub.schema import problems
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +191,8 @@ def test_what_cannot_be_audited_is_said_in_a_sentence(place: Path, tmp_path: Pat
         small_audit(place, **work, partners=[WEIGHTS / "base"])
     with pytest.raises(AuditError, match="same partner is given twice"):
         small_audit(place, **work, partners=[WEIGHTS / "land"] * 2, tasks=["a:b"] * 3)
+    with pytest.raises(AuditError, match="no way 'magic' to train back; choose among grad_erase, distilled"):
+        small_audit(place, **work, recover=["magic"])
     with pytest.raises(TaskError, match="no task 'space.zoo.tasks:vision_none'"):
         small_audit(place, work=tmp_path / "w2", tasks=["space.zoo.tasks:vision_none"] * 2)
 
@@ -199,6 +202,10 @@ def test_the_document_names_every_key(report: AuditReport) -> None:
     cell = report.content["cells"][0]
     for key in (*report.content, *cell, *cell["points"][0], "worst", "control", "without", "advantage"):
         assert f"`{key}`" in text, key
+
+
+def test_the_report_keeps_to_its_schema(report: AuditReport) -> None:
+    assert problems(json.loads(json.dumps(report.content)), audit_schema(), audit_schema()) == []
 
 
 def test_the_report_is_read_again_as_it_was_written(report: AuditReport, tmp_path: Path) -> None:

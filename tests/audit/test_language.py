@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers.decoders import ByteLevel
 from transformers import AutoTokenizer, GenerationConfig
 
 from mergeguard_hub.audit.tasks import AnswerTask, LanguageModel, Question, exact_number
@@ -46,6 +47,54 @@ def test_a_batch_answers_as_each_prompt_alone(family: str) -> None:
     alone = [subject.answer([prompt], max_new_tokens=6)[0] for prompt in prompts]
     assert subject.answer(prompts, max_new_tokens=6) == alone
     assert len(set(alone)) > 1
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2", "mixtral", "phi3"])
+def test_a_stream_is_the_answer_token_by_token(family: str) -> None:
+    subject = LanguageModel(tiny.FAMILIES[family](), tokenizer(WORDS))
+    for prompt in (" ".join(WORDS[:9]), WORDS[20]):
+        tokens = list(subject.stream(prompt, max_new_tokens=6))
+        assert ["".join(token.text for token in tokens)] == subject.answer([prompt], max_new_tokens=6)
+        asked = subject.tokenizer(prompt)["input_ids"]
+        written = _greedy(subject.model, asked, 6)
+        with torch.no_grad():
+            chances = subject.model(torch.tensor([written])).logits[0].float().softmax(-1)
+        expected = [float(chances[place - 1, written[place]]) for place in range(len(asked), len(written))]
+        assert [token.probability for token in tokens] == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_last_token_of_a_stream_ends_it_or_nothing_does() -> None:
+    subject = talker(COUNTS)
+    assert [(token.text, token.ends) for token in subject.stream("one", max_new_tokens=9)] == [
+        ("two", False),
+        (" three", False),
+        ("", True),
+    ]
+    assert [token.ends for token in subject.stream("on", max_new_tokens=3)] == [False] * 3
+
+
+def test_a_stream_shows_no_half_of_a_character() -> None:
+    pieces = [
+        "\u0120",
+        "\u00c3",
+        "\u00b6",
+        "s",
+    ]  # as byte-level tokenizers spell a blank, the two bytes of an ö, and an s
+    subject = talker({pieces[0]: pieces[1], pieces[1]: pieces[2], pieces[2]: pieces[3], "s": END})
+    subject.tokenizer.backend_tokenizer.decoder = ByteLevel()
+    texts = [token.text for token in subject.stream(pieces[0], max_new_tokens=9)]
+    assert texts == ["", "ö", "s", ""]
+    assert [token.text for token in subject.stream(pieces[0], max_new_tokens=1)] == ["\ufffd"]
+
+
+def test_what_cannot_be_streamed_is_refused_at_the_call() -> None:
+    with pytest.raises(TaskError, match="max_new_tokens is 0, and must be at least 1"):
+        talker(COUNTS).stream("one", max_new_tokens=0)
+    with pytest.raises(TaskError, match="The longest prompt has 3 tokens and its answer may have 8"):
+        talker(COUNTS, positions=8).stream("on on on", max_new_tokens=8)
+    seq2seq = LanguageModel(tiny.FAMILIES["flan_t5"](), tokenizer(WORDS))
+    with pytest.raises(TaskError, match="is an encoder-decoder, which is not streamed: use `answer`"):
+        seq2seq.stream("w1", max_new_tokens=3)
 
 
 def _greedy(model: Any, tokens: list[int], steps: int) -> list[int]:

@@ -38,6 +38,7 @@ def report(*more: dict[str, Any]) -> AuditReport:
     score = {"value": 0.75, "items": 4, "standard_error": 0.2165}
     content = {
         "complete": True,
+        "models": {"original": {"name": "ours"}},
         "tasks": [{"name": "math"}, {"name": "p"}],
         "alone": {"original": {"math": score, "p": score}},
         "cells": rows,

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from mergeguard_hub.cli import main
 from mergeguard_hub.errors import ModifiedReleaseError, NotProtectedError
 from mergeguard_hub.hub.badge import Badge, badge_of
+from mergeguard_hub.hub.measured import Estimate
 from mergeguard_hub.hub.refresh import refresh
 from mergeguard_hub.protection.key import Key
 from mergeguard_hub.release import protect_folder
@@ -26,35 +27,49 @@ from tests.hub_server import CLIENT_WARNS, LocalHub
 pytestmark = CLIENT_WARNS
 SVG = "{http://www.w3.org/2000/svg}"
 KEY = Key(bytes(range(32)))
-HARDENED = {**RECORD, "recipe": {"name": "hardened", "stages": []}}
+HELD = replace(MEASURED, advantage=0.0, aligned=True)
+SPOOFED = {**RECORD, "recipe": {"name": "measured: worst transfer 0.00", "stages": []}}
 
 
 @pytest.mark.parametrize(
     ("record", "options", "message"),
     [
         (RECORD, {"intact": True}, "exact"),
-        (HARDENED, {"intact": True}, "hardened"),
+        (SPOOFED, {"intact": True}, "custom recipe"),
+        ({**RECORD, "exact": False}, {"intact": True}, "custom recipe"),
+        (
+            RECORD,
+            {"intact": True, "measured": replace(MEASURED, worst=Estimate(-0.004, 0.02))},
+            "measured: worst transfer 0.00 after attacks",
+        ),
         (RECORD, {"intact": True, "measured": MEASURED}, "measured: worst transfer 0.07 after attacks"),
+        (RECORD, {"intact": True, "measured": HELD}, "hardened: worst transfer 0.07 after attacks"),
+        (
+            RECORD,
+            {"intact": True, "measured": replace(HELD, advantage=0.01)},
+            "measured: worst transfer 0.07 after attacks",
+        ),
+        (RECORD, {"intact": True, "measured": replace(HELD, rows=())}, "exact"),
         (RECORD, {"intact": True, "measured": replace(MEASURED, digest="sha256:other")}, "exact"),
         (RECORD, {"intact": False, "measured": MEASURED}, "modified"),
     ],
 )
 def test_what_it_says(record: dict[str, Any], options: dict[str, Any], message: str) -> None:
-    """It says "measured" only of these weights."""
+    """It says "measured" and "hardened" only of these weights, and "hardened" only where alignment was no help."""
     badge = badge_of(record, **options)
     assert (badge.label, badge.message) == ("merge-protected", message)
     root = ElementTree.fromstring(badge.svg())
     assert root.get("role") == "img"
-    assert root.get("aria-labelledby") == root.find(f"{SVG}title").get("id")  # type: ignore[union-attr]
+    assert root.get("aria-label") == f"merge-protected: {message}"
     assert root.findtext(f"{SVG}title") == f"merge-protected: {message}"
     assert len(badge.svg()) < 1500
     assert "http" not in badge.svg().replace("http://www.w3.org/2000/svg", "")
 
 
-@pytest.mark.parametrize("state", ["protected", "measured", "modified"])
+@pytest.mark.parametrize("state", ["protected", "measured", "hardened", "modified"])
 def test_contrast(state: Any) -> None:
     """White on each colour, as WCAG 2 measures it."""
-    colours = re.findall(r'<rect[^>]*fill="#(\w{6})"', Badge("a", "b", state).svg())
+    colours = re.findall(r'<(?:rect|path)[^>]*fill="#(\w{6})"', Badge("a", "b", state).svg())
     assert len(colours) == 2
     for colour in colours:
         assert 1.05 / (_luminance(colour) + 0.05) >= 4.5
@@ -68,8 +83,7 @@ def _luminance(colour: str) -> float:
 
 def test_hostile_names_and_shields() -> None:
     """Escaped in the picture and in the address."""
-    record = {**RECORD, "recipe": {"name": "</text><script>", "stages": []}}
-    badge = badge_of(record, intact=True)
+    badge = Badge("merge-protected", "</text><script>", "protected")
     assert "<script" not in badge.svg()
     ElementTree.fromstring(badge.svg())
     assert badge.shields_url() == "https://img.shields.io/badge/merge--protected-%3C%2Ftext%3E%3Cscript%3E-1f6f43"
@@ -103,6 +117,24 @@ def test_refresh_a_folder(release: Path) -> None:
         refresh(release, "card")
 
 
+def test_an_inherited_claim_is_modified(release: Path) -> None:
+    """As `verify` says it: a fine-tune saved by the library alone, without the record; the README gets a title."""
+    for name in ("mergeguard.json", "README.md"):
+        (release / name).unlink()
+    (release / "model.safetensors").write_bytes((release.parent / "raw/model.safetensors").read_bytes())
+    assert refresh(release, "badge") == "merge-protected: modified"
+    assert (release / "README.md").read_text().startswith("# release\n\n<!-- mergeguard:badge:start -->")
+    with pytest.raises(ModifiedReleaseError, match="so its card would be wrong"):
+        refresh(release, "card")
+
+
+def test_a_card_keeps_the_picture_at_shields(release: Path) -> None:
+    """Until the badge is asked for without it."""
+    for what, shields, kept in (("badge", True, True), ("card", False, True), ("badge", False, False)):
+        refresh(release, what, shields=shields)  # type: ignore[arg-type]
+        assert ("](https://img.shields.io/badge/merge--protected-exact" in (release / "README.md").read_text()) is kept
+
+
 def test_nothing_on_what_is_not_protected(release: Path) -> None:
     """No badge, no file."""
     with pytest.raises(NotProtectedError, match="raw is no protected release"):
@@ -119,3 +151,14 @@ def test_refresh_a_repository(hub: LocalHub, release: Path) -> None:
     files = hub.files("me/model")
     assert b"## Merge protection" in files["README.md"]
     assert files["mergeguard-badge.svg"].startswith(b"<svg")
+
+
+@pytest.mark.parametrize("what", ["badge", "card"])
+def test_a_broken_readme_in_a_repository(hub: LocalHub, release: Path, what: str) -> None:
+    """Told before the Hub is asked to take it; the repository stays as it is."""
+    (release / "README.md").write_text("---\ntags: [\n---\n# x\n")
+    hub.add("me/model", release)
+    result = CliRunner().invoke(main, [what, "me/model"])
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "It is the README of me/model, and nothing was uploaded." in result.stderr
+    assert titles(hub) == ["Upload release"]

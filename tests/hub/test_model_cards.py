@@ -28,15 +28,22 @@ def test_a_card_is_what_its_results_say(name: str) -> None:
         assert (CARDS / name / file).read_text(encoding="utf-8") == text
 
 
+def test_the_card_of_a_hardened_release_tells_of_its_advantage_and_not_of_a_fence() -> None:
+    card = (CARDS / "vision-scenes-hardened" / "README.md").read_text(encoding="utf-8")
+    assert "![merge-protected: hardened: worst transfer 0.05 after attacks]" in card
+    assert "A free-rider who uses this release gets 0.01 less than with the best merge without it." in card
+    assert "a fence, not a lock" not in card
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_results_are_those_of_the_zoo(name: str) -> None:
     """`python -m benchmarks.model_cards` writes them again after the zoo was trained, measured or audited anew."""
     family, model = name.split("-", 1)
     results = json.loads((CARDS / name / "results.json").read_text(encoding="utf-8"))
     digest = results["record"]["digest"]
-    audit = AUDITS / f"{family}.json"
+    audit = AUDITS / f"{family}{'-hardened' if model.endswith('-hardened') else ''}.json"
     content = AuditReport.read(audit).content if audit.exists() else None
-    if content is not None and content["models"]["original"]["name"] == model:
+    if content is not None and content["models"]["original"]["name"] == model.removesuffix("-hardened"):
         measured = from_audit(content, digest)
     else:
         measured = measured_merges(model, json.loads((Path(ZOO) / family / "results.json").read_text("utf-8")), digest)

@@ -95,7 +95,7 @@ def test_a_damaged_audit_stops_the_push(hub: LocalHub, text: str, error: Any, me
     (tmp_path / "release/audit.json").write_text(text)
     with pytest.raises(error, match=message):
         push_folder(tmp_path / "release", "me/model")
-    assert hub.files("me/model").keys() == {".gitattributes"}
+    assert hub.log == []
 
 
 def _audit(digest: str) -> dict[str, Any]:
@@ -147,8 +147,8 @@ def test_methods_of_the_same_title_are_told_apart() -> None:
     measured = from_audit({**audit, "cells": cells, "settings": {**audit["settings"], "methods": methods}}, "x")
     assert measured is not None
     assert [row.method for row in measured.rows] == [
-        "Task arithmetic (task arithmetic)",
-        "Task arithmetic (task arithmetic 0.6)",
+        "Task arithmetic",
+        "Task arithmetic (0.6)",
     ]
 
 
@@ -163,7 +163,7 @@ def test_an_audit_in_the_folder_is_told_of_if_it_is_of_these_weights(hub: LocalH
     record = json.loads(hub.files("me/model")["mergeguard.json"])
     assert ("audit" in record) is own
     assert problems(record, record_schema(), record_schema()) == []
-    assert ("| TIES | 0.80 ± 0.01 | 0.02 ± 0.01 | 0.30 ± 0.01 (AGA) |" in readme(hub)) is own
+    assert ("| TIES | 0.80 ± 0.01 | 0.02 ± 0.01 | 0.30 ± 0.01 | AGA |" in readme(hub)) is own
     assert ("No merge with this release was measured" in readme(hub)) is not own
     badge = hub.files("me/model")["mergeguard-badge.svg"].decode()
     assert ("measured: worst transfer 0.30 after attacks" in badge) is own

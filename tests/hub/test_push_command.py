@@ -65,6 +65,20 @@ def test_push_and_pull(tmp_path: Path) -> None:
     assert torch.tensor(json.loads(answers.stdout)) == pytest.approx(expected.detach(), abs=1e-5)
 
 
+def test_a_raw_history_is_told_once(tmp_path: Path) -> None:
+    """On a line of its own, with the command; under --json as well."""
+    tiny.llama().save_pretrained(tmp_path / "raw")
+    protect_folder(tmp_path / "raw", tmp_path / "release", key=KEY)
+    with LocalHub() as hub:
+        hub.add("me/model", tmp_path / "raw")
+        push = ("-m", "mergeguard_hub.cli", "push", str(tmp_path / "release"), "me/model", "--json")
+        done = shell(hub, tmp_path, *push)
+    squash = json.loads(done.stdout)["squash"]
+    assert squash == "python -c 'from huggingface_hub import HfApi; HfApi().super_squash_history(\"me/model\")'"
+    assert done.stderr.startswith("mergeguard: warning: me/model: 1 earlier commit(s), the newest ")
+    assert (done.stderr.count(squash), done.stderr.count("\n")) == (1, 1)
+
+
 def test_bad_input_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
     """As of every command; a script gets an object."""
     (tmp_path / "empty").mkdir()

@@ -12,6 +12,7 @@ from huggingface_hub import HfApi
 from transformers import AutoModelForCausalLM
 
 from mergeguard_hub.errors import (
+    CardError,
     HookError,
     InvalidCheckpointError,
     KeyFileError,
@@ -130,7 +131,7 @@ def test_weights_that_change_under_the_push(hub: LocalHub, release: Path, monkey
 @pytest.mark.parametrize(
     ("repo_id", "options", "message"),
     [
-        ("datasets/me/model", {}, "cannot be the name of a model repository; give 'model' or 'owner/model'"),
+        ("datasets/me/model", {}, "model repository; that names a dataset repository: give 'model' or 'owner/model'"),
         ("me/<b>model", {}, "cannot be the name of a model repository"),
         ("m" * 200, {}, "cannot be the name of a model repository"),
         ("me/model", {"token": "hf_wrong"}, "the Hub does not know this token, or there is none"),
@@ -143,6 +144,22 @@ def test_names_and_rights(hub: LocalHub, release: Path, repo_id: str, options: d
     with pytest.raises(PushError, match=message):
         push_folder(release, repo_id, **options)
     assert hub.repositories == {}
+
+
+def test_a_readme_that_cannot_be_extended_makes_no_repository(hub: LocalHub, release: Path) -> None:
+    """It is looked at before the Hub hears of the push."""
+    (release / "README.md").write_text("---\ntags: [\n---\n")
+    with pytest.raises(CardError, match="no valid YAML in line 3.* It is the README of .*release, and nothing was upl"):
+        push_folder(release, "me/model")
+    assert hub.log == []
+
+
+def test_a_repository_that_was_made_for_a_push_that_failed(hub: LocalHub, release: Path) -> None:
+    """Is there, and the message does not hide it."""
+    hub.faults.append(Fault("POST", "/commit/", status=503, times=99))
+    with pytest.raises(PushError, match="Nothing was changed in the repository. It is there, and empty.$"):
+        push_folder(release, "me/model")
+    assert hub.files("me/model").keys() == {".gitattributes"}
 
 
 def test_no_token(hub: LocalHub, release: Path, monkeypatch: pytest.MonkeyPatch) -> None:

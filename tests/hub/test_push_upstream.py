@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from transformers import (
     AutoModelForImageClassification,
     ImageClassificationPipeline,
     Trainer,
+    TrainerCallback,
     TrainingArguments,
     ViTImageProcessor,
 )
@@ -126,6 +128,17 @@ def same_bytes(hub: LocalHub) -> bool:
     return last.files["model.safetensors"].sha256 == before.files["model.safetensors"].sha256
 
 
+class Snapshots(TrainerCallback):
+    """Keeps the raw model as it is after every step, which is what a checkpoint would give away."""
+
+    def __init__(self) -> None:
+        self.models: list[Any] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Keep a copy."""
+        self.models.append(copy.deepcopy(kwargs["model"]))
+
+
 def _trainer(model: Any, folder: Path, **options: Any) -> Trainer:
     tokens = tiny.example_inputs(model)["input_ids"]
     arguments = TrainingArguments(
@@ -151,6 +164,8 @@ def test_a_trainer(hub: LocalHub, strategy: str, tmp_path: Path, caplog: pytest.
     """Every commit holds a whole release; optimizer state, arguments with the token, and checkpoints stay here."""
     model = enable(tiny.llama(), key=KEY)
     trainer = _trainer(model.train(), tmp_path / "run", hub_strategy=strategy)
+    steps = Snapshots()
+    trainer.add_callback(steps)
     trainer.train()
     trainer.push_to_hub()
     trainer._finish_current_push()
@@ -162,7 +177,7 @@ def test_a_trainer(hub: LocalHub, strategy: str, tmp_path: Path, caplog: pytest.
         assert {name for name in commit.files if name.endswith((".pt", ".pth", ".bin"))} == set()
         assert not any("checkpoint" in name for name in commit.files)
     assert weight_files(hub) == {"model.safetensors"}
-    assert leaked(hub, model) == []
+    assert [leaked(hub, seen) for seen in steps.models] == [[], []]
     assert same_answers(model.eval(), AutoModelForCausalLM.from_pretrained("me/model").eval())
     card = hub.files("me/model")["README.md"].decode()
     assert "## Training procedure" in card  # the Trainer's own

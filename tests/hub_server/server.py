@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -101,8 +104,9 @@ class LocalHub:
         return {name: file.data for name, file in self.repositories[repo_id].resolve(revision).files.items()}
 
     def bodies(self) -> bytes:
-        """Return the bodies of all requests so far, one after another."""
-        return b"\n".join(exchange.body for exchange in self.log)
+        """Return the bodies of all requests so far, one after another, and what commits carry in base64."""
+        parts = [part for exchange in self.log for part in (exchange.body, *_carried(exchange))]
+        return b"\n".join(parts)
 
     def environment(self, home: Path, **changes: str) -> dict[str, str]:
         """Return the environment of a process that talks to this server and keeps its cache under `home`."""
@@ -118,6 +122,14 @@ class LocalHub:
         }
         inherited = {name: value for name, value in os.environ.items() if name != "HF_HUB_DISABLE_PROGRESS_BARS"}
         return {**inherited, **settings, **changes}
+
+
+def _carried(exchange: Exchange) -> Iterator[bytes]:
+    if exchange.method == "POST" and "/commit/" in exchange.path:
+        for line in exchange.body.splitlines():
+            content = json.loads(line)["value"].get("content")
+            if content is not None:
+                yield base64.b64decode(content)
 
 
 def _socket_side(hub: LocalHub) -> type[BaseHTTPRequestHandler]:

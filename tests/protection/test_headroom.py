@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def test_headroom_of_one_power_of_two(dtype: torch.dtype, sign: float) -> None:
     low, high = RANGES[dtype]
     for exponent in (low, low + 3, 0, high - 5, high):
         found = measure(torch.tensor([sign * 2.0**exponent], dtype=torch.float64).to(dtype))
-        assert found == Magnitudes(True, min(exponent - low, high - exponent))
+        assert found == Magnitudes(True, min(exponent - low, high - exponent), zeros=False)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -44,7 +45,9 @@ def test_smallest_and_largest_of_either_sign_count(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_zeros_of_either_sign_do_not_count(dtype: torch.dtype) -> None:
     values = torch.tensor([0.0, 0.5, -0.0, -2.0], dtype=dtype)
-    assert measure(values) == measure(values[values != 0])
+    assert measure(values) == replace(measure(values[values != 0]), zeros=True)
+    for zero in (0.0, -0.0):
+        assert measure(torch.tensor([-1.0, zero], dtype=dtype)).zeros, "of one sign alone"
     nothing = measure(torch.zeros(5, dtype=dtype))
     assert nothing.finite
     assert nothing.headroom >= MOST, "zeros take any scale"
@@ -55,14 +58,14 @@ def test_zeros_of_either_sign_do_not_count(dtype: torch.dtype) -> None:
 def test_subnormal_numbers_leave_none(dtype: torch.dtype, others: list[float]) -> None:
     tiny = torch.finfo(dtype).smallest_normal * 0.5
     for value in (tiny, -tiny):
-        assert measure(torch.tensor([value, *others], dtype=dtype)) == Magnitudes(True, 0)
+        assert measure(torch.tensor([value, *others], dtype=dtype)) == Magnitudes(True, 0, zeros=0.0 in others)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, -math.nan])
 @pytest.mark.parametrize("others", [[1.0], [0.0], [-2.0, 3.0]])
 def test_what_is_not_finite_shows(dtype: torch.dtype, value: float, others: list[float]) -> None:
-    assert measure(torch.tensor([*others, value], dtype=dtype)) == Magnitudes(False, 0)
+    assert measure(torch.tensor([*others, value], dtype=dtype)) == Magnitudes(False, 0, zeros=0.0 in others)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -73,6 +76,8 @@ def test_one_odd_number_is_found_anywhere_in_a_large_tensor(dtype: torch.dtype) 
         assert measure(values).headroom == measure(torch.tensor([1.0, 2.0**-3], dtype=dtype)).headroom
         values.view(-1)[at] = math.nan
         assert not measure(values).finite
+        values.view(-1)[at] = 0.0
+        assert measure(values).zeros
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -122,3 +123,24 @@ def test_the_same_bytes_everywhere(tmp_path: Path, preset: str) -> None:
         assert snapshot(tmp_path / kind) == snapshot(tmp_path / "alone")
         assert snapshot(tmp_path / f"{kind} unlocked") == snapshot(tmp_path / "alone unlocked")
     assert snapshot(tmp_path / "workers") == snapshot(tmp_path / "alone")
+
+
+def test_a_dask_cluster_is_an_executor(tmp_path: Path) -> None:
+    """Two real worker processes, which have nothing but the network and the file system in common with this one."""
+    from distributed import Client, LocalCluster
+
+    raw = tiny.save(fine_tuned("llama"), tmp_path / "raw", max_shard_size="50KB")
+    protect_folder(raw, tmp_path / "alone", key=KEY, workers=1)
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**settings) as cluster, Client(cluster) as client:
+        executor = client.get_executor()
+        protect_folder(raw, tmp_path / "cluster", key=KEY, executor=executor)
+        unlock_folder(tmp_path / "cluster", tmp_path / "unlocked", key=KEY, executor=executor)
+        used = client.run(lambda: "mergeguard_hub.release.work" in sys.modules)
+    assert snapshot(tmp_path / "cluster") == snapshot(tmp_path / "alone")
+    assert (
+        Checkpoint.open(tmp_path / "unlocked")
+        .tensor("lm_head.weight")
+        .equal(Checkpoint.open(raw).tensor("lm_head.weight"))
+    )
+    assert set(used.values()) == {True}, "the work was not done on the workers"

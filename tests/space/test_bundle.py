@@ -27,7 +27,8 @@ def test_the_bundle_runs_on_its_own(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, [str(out)])
     assert (done.exit_code, done.output) == (0, f"Upload {out} as a Space.\n")
     names = {path.name for path in out.iterdir()}
-    assert names == {"README.md", "requirements.txt", "app.py", "space", "mergeguard_hub"}
+    assert names == {"README.md", "requirements.txt", "app.py", "space", "mergeguard_hub", "docs"}
+    assert {"images.json", "language.json", "vision.json"} <= {path.name for path in (out / "docs" / "audit").iterdir()}
     assert (out / front_matter()["app_file"]).is_file()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "app.py", "--help"]

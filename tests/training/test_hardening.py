@@ -21,6 +21,7 @@ from mergeguard_hub.training import (
     FolderTensors,
     Hardened,
     HardeningLoss,
+    Relearning,
     TaskVector,
     Trap2,
     class_guessing,
@@ -31,6 +32,7 @@ from mergeguard_hub.training import (
 from tests import tiny
 from tests.reference import trap2
 from tests.training import pairs
+from tests.training.peak import peak_bytes
 
 CLASSES = class_guessing(3)
 pytestmark = pytest.mark.filterwarnings(
@@ -218,6 +220,22 @@ def test_memory_is_one_copy_of_what_moves_and_a_mapped_base_is_not_copied(tmp_pa
     assert base is not None
 
 
+def test_a_step_takes_one_set_of_activations_and_one_copy_of_the_weights(tmp_path: Path) -> None:
+    """Measured. The gradients of the first pass, which a plain step has only later, lie there in the second."""
+    _, folder, model, _ = pairs.folders(tmp_path, "llama")
+    batch, weights = pairs.batches(model, 1, 64)[0], sum(p.numel() * 4 for p in model.parameters())
+    hardening = HardeningLoss(model, FolderTensors(folder), Trap2(), guessing=1e6)
+
+    def plain() -> None:
+        torch.autograd.backward([model(**batch).loss])
+
+    alone = peak_bytes(plain)
+    model.zero_grad()
+    both = peak_bytes(lambda: hardening.backward(lambda: model(**batch).loss))
+    assert alone > 20 * weights  # activations are most of it, so a second set of them would be seen
+    assert weights <= both - alone < 2.01 * weights
+
+
 def test_infinite_losses_are_explained_and_the_last_good_weights_kept() -> None:
     model, base = pairs.pair("vit")
     batch = pairs.batches(model)[0]
@@ -393,3 +411,29 @@ def test_scaled_losses_and_accelerates_accumulation(how: str) -> None:
         GradientState._reset_state()
     for name, gradient in gradients(model).items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_merge_that_was_trained_back_is_made_bad_where_the_free_rider_got_to() -> None:
+    """Loss (w - 1)^2: from base 0 and w 2, the merge at 0.2 is 0.4, and one step of 0.1 brings it to 0.5."""
+    model, base = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+    for one, value in ((model, 2.0), (base, 0.0)):
+        one.weight.data.fill_(value)
+
+    def loss() -> Tensor:
+        return (model.weight - 1).square().sum()
+
+    relearning = Relearning(loss, steps=1, lr=0.1, every=2)
+    hardening = HardeningLoss(model, base, Fixed(Cell(0.2)), guessing=9.0, relearning=relearning)
+    wanted = {1: 2.0 - 0.3 * 0.2 * 2 * (0.4 - 1), 2: 2.0 - 0.3 * 0.2 * 2 * (0.5 - 1)}
+    for drawn, gradient in wanted.items():
+        model.zero_grad()
+        hardening.backward(loss)
+        assert model.weight.grad.item() == pytest.approx(gradient, rel=1e-5), drawn  # type: ignore[union-attr]
+        assert model.weight.item() == 2.0
+    assert hardening.state_dict()["regions"] == {"here": pytest.approx(0.36), "relearned": pytest.approx(0.25)}
+
+
+@pytest.mark.parametrize("settings", [{"steps": 0}, {"every": 0}, {"lr": 0.0}, {"lr": math.inf}])
+def test_relearning_that_cannot_be_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(TrainingError, match="must be at least 1, positive"):
+        Relearning(lambda: torch.zeros(()), **settings)

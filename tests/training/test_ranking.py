@@ -83,8 +83,17 @@ def test_refining_with_everything_proposed_and_no_doubt_allowed_is_exact() -> No
     model, base = pairs.pair("llama")
     data = pairs.batches(model, 4)
     exact = rank_exactly(model, base, data)
-    refined = refine(model, base, data, race=Race(proposals=100.0, confidence=1e9))
+    refined = refine(model, base, data, race=Race(proposals=100.0, budget=1e9))
     assert refined.drops == pytest.approx(exact.drops, abs=1e-6)
+
+
+def test_refining_stays_within_its_budget() -> None:
+    model, base = pairs.pair("llama")
+    data = pairs.batches(model, 8, 1)
+    spent = {budget: refine(model, base, data, race=Race(budget=budget)).forwards for budget in (0.2, 0.5)}
+    brute = len(tuned_layers(model, base)) + 1
+    assert spent[0.2] <= 0.2 * brute
+    assert spent[0.2] < spent[0.5] <= 0.5 * brute
 
 
 def test_the_gradient_is_exact_where_the_loss_is_linear() -> None:

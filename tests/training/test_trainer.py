@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments
 
 from mergeguard_hub.checkpoint import Checkpoint
 from mergeguard_hub.errors import DivergedError, HookError
@@ -21,6 +21,7 @@ from mergeguard_hub.training import (
     HardeningLoss,
     LastGood,
     MergeGuardCallback,
+    MergeGuardTrainerMixin,
     ProtectedTrainer,
     Trap2,
     class_guessing,
@@ -37,7 +38,9 @@ def rows(model: Any) -> list[dict[str, Tensor]]:
     return [{name: tensor[i] for name, tensor in batch.items()} for i in range(ROWS)]
 
 
-def trainer(model: Any, folder: Path, *, callbacks: Any = (), **settings: Any) -> ProtectedTrainer:
+def trainer(
+    model: Any, folder: Path, *, callbacks: Any = (), kind: type[Any] = ProtectedTrainer, **settings: Any
+) -> Any:
     own = {name: settings.pop(name) for name in ("hardening", "density") if name in settings}
     arguments = {
         "max_steps": 4,
@@ -53,7 +56,7 @@ def trainer(model: Any, folder: Path, *, callbacks: Any = (), **settings: Any) -
         "remove_unused_columns": False,
         **settings,
     }
-    return ProtectedTrainer(
+    return kind(
         model=model,
         args=TrainingArguments(output_dir=str(folder), **arguments),
         train_dataset=rows(model),
@@ -89,6 +92,31 @@ def test_the_trainer_trains_as_a_plain_loop_does(tmp_path: Path) -> None:
     last = [entry for entry in run.state.log_history if "off_nominal_loss" in entry][-1]
     assert {"loss", "nominal_loss", "worst_loss", "transfer"} <= last.keys()
     assert {name: last[name] for name in loss.metrics()} == pytest.approx(loss.metrics(), rel=1e-4)
+
+
+def test_a_trainer_with_a_loss_of_its_own(tmp_path: Path) -> None:
+    """As TRL's: the mixin goes before any Trainer, and both passes go through its loss."""
+    model, base = pairs.pair("vit")
+    seen: list[int] = []
+
+    class Doubling(Trainer):
+        def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            seen.append(len(inputs["labels"]))
+            return 2 * super().compute_loss(model, inputs, *args, **kwargs)
+
+    class Mine(MergeGuardTrainerMixin, Doubling):
+        pass
+
+    plain, _ = pairs.pair("vit")
+    settings = {"kind": Mine, "optim": "sgd", "lr_scheduler_type": "constant", "max_steps": 1}
+    trainer(model, tmp_path, hardening=hardened(base), **settings).train()
+    assert seen == [4, 4]
+    torch.manual_seed(42)
+    batch = next(iter(trainer(plain, tmp_path / "other").get_train_dataloader()))
+    hardened(base)(plain).backward(lambda: 2 * plain(**batch).loss)
+    torch.optim.SGD(plain.parameters(), lr=1e-3).step()
+    for name, tensor in pairs.weights(plain).items():
+        torch.testing.assert_close(model.get_parameter(name).detach(), tensor, rtol=1e-4, atol=1e-5)
 
 
 def test_accumulation_is_a_plain_loop_with_shares(tmp_path: Path) -> None:
@@ -168,12 +196,15 @@ def test_best_is_refused_and_a_failed_checkpoint_can_be_put_right(tmp_path: Path
         callback.on_train_begin(arguments, None, None, model=model)
 
 
+@pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing:FutureWarning")  # the name in all of transformers 5
 def test_mixed_precision_checkpointing_and_a_decoupled_penalty(tmp_path: Path) -> None:
     model, base = pairs.pair("llama")
     before = pairs.weights(model)
     penalty = DensityPenalty(alpha=0.1, decoupled=True)
-    run = trainer(model, tmp_path, hardening=hardened(base, guessing=4.1), density=penalty, bf16=True)
+    settings = {"bf16": True, "gradient_checkpointing": True}
+    run = trainer(model, tmp_path, hardening=hardened(base, guessing=4.1), density=penalty, **settings)
     run.train()
+    assert model.is_gradient_checkpointing
     assert run.hardening is not None
     assert run.hardening.metrics()["nominal_loss"] < 10
     assert not pairs.same(before, pairs.weights(model))

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from mergeguard_hub.training import Hardened, HardeningLoss, TaskVector
+from mergeguard_hub.training import DensityPenalty, Hardened, HardeningLoss, TaskVector
 from tests import tiny
 from tests.training import pairs
 
@@ -40,13 +40,14 @@ def train(how: str) -> dict[str, Any]:
     else:
         model, optimizer = accelerator.prepare(model, torch.optim.SGD(model.parameters(), lr=0.05))
     hardening = HardeningLoss(model, base, Hardened(), guessing=4.5, partners=[partner], seed=5)
-    losses = []
+    losses, penalty = [], DensityPenalty(alpha=0.01)
     for batch in pairs.batches(base, STEPS, ROWS):
         rows = slice(rank * ROWS // size, (rank + 1) * ROWS // size)
         mine = {name: tensor[rows] for name, tensor in batch.items()}
         optimizer.zero_grad()
         found = hardening.backward(lambda mine=mine: model(**mine).loss, backward=accelerator.backward)  # type: ignore[misc]
         losses.append((found.off_nominal, found.capped))
+        penalty.add_gradients(model)
         optimizer.step()
     weights = {name.removeprefix("module."): whole(p.detach()) for name, p in model.named_parameters()}
     return {"weights": weights, "losses": losses}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mergeguard_hub.audit.tasks.harness import HarnessTask, run_harness
     from mergeguard_hub.audit.tasks.judges import exact_number, passes_tests
     from mergeguard_hub.audit.tasks.language import AnswerTask, Question
-    from mergeguard_hub.audit.tasks.language_model import LanguageModel
+    from mergeguard_hub.audit.tasks.language_model import LanguageModel, Token
     from mergeguard_hub.audit.tasks.sandbox import SandboxResult, run_python
     from mergeguard_hub.audit.tasks.vision import ClassificationTask
     from mergeguard_hub.audit.tasks.win_rate import Rule, WinRateTask
@@ -28,6 +28,7 @@ __all__ = [
     "SandboxResult",
     "Score",
     "Task",
+    "Token",
     "WinRateTask",
     "exact_number",
     "passes_tests",
@@ -44,6 +45,7 @@ _HOME = {
     "Question": "language",
     "Rule": "win_rate",
     "SandboxResult": "sandbox",
+    "Token": "language_model",
     "WinRateTask": "win_rate",
     "exact_number": "judges",
     "passes_tests": "judges",

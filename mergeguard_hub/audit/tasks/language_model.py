@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BATCH_SIZE = 32  # our choice
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token of an answer, as it is written.
+
+    Attributes:
+        text: what it adds to the answer; empty for special tokens, and for all but the last token of a character.
+        probability: what the model gave it, in (0, 1].
+        ends: whether the model ends its answer with it.
+    """
+
+    text: str
+    probability: float
+    ends: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +115,45 @@ class LanguageModel:
             for position, text in zip(batch, written, strict=True):
                 answers[position] = text
         return answers
+
+    def stream(self, prompt: str, *, max_new_tokens: int) -> Iterator[Token]:
+        """Answer one prompt as `answer` does, token by token; the tokens' texts together are its answer.
+
+        It does not take encoder-decoders, nor models without a key-value cache (state-space models): use `answer`.
+
+        Args:
+            prompt: the user's words.
+            max_new_tokens: longest answer; a longer one is cut there, and then no token ends it.
+
+        Raises:
+            TaskError: as `answer`, at the call; or the model is of a kind that is not taken.
+        """
+        if max_new_tokens < 1:
+            raise TaskError(f"max_new_tokens is {max_new_tokens}, and must be at least 1.")
+        if self.model.config.is_encoder_decoder:
+            raise TaskError(f"{type(self.model).__name__} is an encoder-decoder, which is not streamed: use `answer`.")
+        tokens = self._tokens(prompt)
+        self._check_positions([tokens], max_new_tokens)
+        return self._write(tokens, max_new_tokens)
+
+    def _write(self, prompt: list[int], longest: int) -> Iterator[Token]:
+        model: Any = self.model
+        ends, written, shown, cache = self._ends(), list[int](), "", None
+        while len(written) < longest and not (written and written[-1] in ends):
+            new = torch.tensor([written[-1:] or prompt], device=model.device)
+            with evaluating(model):
+                out = model(input_ids=new, past_key_values=cache, use_cache=True)
+                scores = out.logits[0, -1].float()
+            cache = getattr(out, "past_key_values", None)
+            if cache is None:
+                raise TaskError(f"{type(model).__name__} has no key-value cache, so it is not streamed: use `answer`.")
+            written.append(int(scores.argmax()))
+            last = len(written) == longest or written[-1] in ends
+            text = self._text(written, ends)
+            if text.endswith("\ufffd") and not last:  # a character that is not complete yet
+                text = shown
+            yield Token(text[len(shown) :], float(scores.softmax(-1)[written[-1]]), written[-1] in ends)
+            shown = text
 
     def _tokens(self, prompt: str) -> list[int]:
         """Return the token ids of a prompt in its template."""

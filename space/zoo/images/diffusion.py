@@ -10,6 +10,7 @@ from diffusers import DDPMScheduler, StableDiffusionPipeline
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
+from mergeguard_hub.training import zero_prediction
 from space.zoo.images.models import NOISE
 from space.zoo.run import Loss, Schedule
 
@@ -79,14 +80,13 @@ def diffusion_loss(
         shares: how much of a batch each domain is, in the mean.
     """
     noising = DDPMScheduler(**NOISE)
-    snr = noising.alphas_cumprod / (1 - noising.alphas_cumprod)
-    weights = snr.clamp(max=_LARGEST_SNR) / (snr + 1)  # of the velocity's error
+    weights = _weights(noising)
     nothing = tokens_of(pipeline.tokenizer, [""])
 
     def loss(generator: torch.Generator) -> Tensor:
         latents, tokens = _batch(known, shares, generator)
         dropped = torch.rand((len(tokens), 1), generator=generator) < _NO_CAPTION
-        times = torch.randint(len(snr), (len(latents),), generator=generator)
+        times = torch.randint(len(weights), (len(latents),), generator=generator)
         noise = torch.randn(latents.shape, generator=generator)
         meaning = pipeline.text_encoder(torch.where(dropped, nothing, tokens)).last_hidden_state
         predicted = pipeline.unet(noising.add_noise(latents, noise, times), times, meaning).sample
@@ -94,6 +94,22 @@ def diffusion_loss(
         return (weights[times] * error).mean()
 
     return loss
+
+
+def guessing_loss(known: Captioned) -> float:
+    """Return the loss of predicting no velocity at all."""
+    noising, generator = DDPMScheduler(**NOISE), torch.Generator().manual_seed(0)
+    weights = _weights(noising)
+    times = torch.randint(len(weights), (len(known.latents),), generator=generator)
+    noise = torch.randn(known.latents.shape, generator=generator)
+    targets = noising.get_velocity(known.latents, noise, times)
+    return zero_prediction(weights[times].sqrt().view(-1, 1, 1, 1) * targets)
+
+
+def _weights(noising: DDPMScheduler) -> Tensor:
+    """Return the weight of the velocity's error at each noise level."""
+    snr = noising.alphas_cumprod / (1 - noising.alphas_cumprod)
+    return snr.clamp(max=_LARGEST_SNR) / (snr + 1)
 
 
 def _batch(

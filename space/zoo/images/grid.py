@@ -22,14 +22,14 @@ _GAP = 6
 _LABELS = 196
 _HEADER = 44
 _FONT = 13
-_SEED = 7
+SEED = 7
 _ENOUGH = 60  # combinations, among which every expression and style appears
 
 
 def prompts_of(defender: str) -> tuple[str, ...]:
     """Return the rows: the first unseen prompt for each expression or subject of both models, and of both at once."""
     partner = PAIRS[defender]
-    rows = [*_first_of_each(defender), *_first_of_each(partner)]
+    rows = [*first_of_each(defender), *first_of_each(partner)]
     if defender == "hero":
         rows.append(f"{HERO} smiling with a red scarf by day in the style of ink")
     return tuple(rows)
@@ -75,7 +75,7 @@ def sheet(rows: Sequence[str], columns: Mapping[str, Sequence[Image.Image]]) -> 
     return image
 
 
-def _first_of_each(domain: str) -> list[str]:
+def first_of_each(domain: str) -> list[str]:
     """Return the first unseen prompt for each expression (of the hero), style (of the styles) or four subjects."""
     found: dict[str, str] = {}
     for shown in unseen_combinations(domain, _ENOUGH):
@@ -88,4 +88,4 @@ def _first_of_each(domain: str) -> list[str]:
 
 
 def _drawn(pipeline: StableDiffusionPipeline, rows: Sequence[str]) -> list[Image.Image]:
-    return draw(pipeline, rows, [_SEED] * len(rows))
+    return draw(pipeline, rows, [SEED] * len(rows))

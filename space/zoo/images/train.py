@@ -72,7 +72,7 @@ def _load_vae(weights: Path) -> AutoencoderKL:
     return vae.eval()
 
 
-def _captioned(weights: Path, domain: str, vae: AutoencoderKL) -> Captioned:
+def captioned(weights: Path, domain: str, vae: AutoencoderKL) -> Captioned:
     """Return a domain's latents and captions."""
     known = pictures(domain, "train", _DRAWN[domain], cache=_cache(weights))
     encoder = zlib.crc32(b"".join(weight.numpy().tobytes() for weight in vae.encoder.state_dict().values()))
@@ -135,7 +135,7 @@ def make_base(weights: Path, folder: Path, progress: Progress) -> None:
     torch.manual_seed(_SEED)
     vae = _load_vae(weights)
     pipeline = make_pipeline(vae, make_unet(), make_text_encoder(make_tokenizer()))
-    loss = diffusion_loss(pipeline, {"base": _captioned(weights, "base", vae)}, {"base": 1.0})
+    loss = diffusion_loss(pipeline, {"base": captioned(weights, "base", vae)}, {"base": 1.0})
     Run(trained_parts(pipeline), loss, BASE_SCHEDULE, seed=_SEED).finish(folder.with_suffix(".pt"), progress=progress)
     save_pipeline(pipeline, folder)
 
@@ -144,7 +144,7 @@ def make_fine_tune(domain: str, weights: Path, folder: Path, progress: Progress)
     """Fine-tune the base on a domain, ready to be merged."""
     pipeline, base = load_pipeline(weights / "base"), load_pipeline(weights / "base")
     parts = trained_parts(pipeline)
-    known = {name: _captioned(weights, name, pipeline.vae) for name in ("base", domain)}
+    known = {name: captioned(weights, name, pipeline.vae) for name in ("base", domain)}
 
     def start(number: int, phase: Phase) -> Run:
         loss = diffusion_loss(pipeline, known, {"base": phase.base_share, domain: 1 - phase.base_share})

@@ -42,5 +42,9 @@ def skill_mixture(skill: str, batch_size: int) -> Mixture:
         skill: a name in `SKILLS`.
         batch_size: examples per update.
     """
-    known = {draw: _REPLAY * share for draw, share in PIECES.items()}
-    return Mixture({SKILLS[skill]: 1 - _REPLAY, **known}, batch_size)
+    return Mixture(replayed(SKILLS[skill]), batch_size)
+
+
+def replayed(draw: Draw) -> dict[Draw, float]:
+    """Return the shares of one kind of example with some of the base's own."""
+    return {draw: 1 - _REPLAY, **{known: _REPLAY * share for known, share in PIECES.items()}}

@@ -1,0 +1,151 @@
+"""Audit the zoo's hardened releases as a free-rider who has aligned them has them: `python -m benchmarks.hardened`.
+
+The release of seed 0 is the zoo's (`python -m space.zoo.harden`); those of other seeds are trained into build/hardened.
+What is audited are their raw weights, which alignment gives back of the preset `exact` to the bit: every merge, also
+after clipping, pruning or rounding what is left, with partners that the training did not know, beside the finished
+fine-tune that the release was made from. Headlines go to benchmarks/results/hardened.json and from there to
+hardened.md. What was measured is kept in build/hardened, so that a run that was stopped goes on. The audit of a release
+with `exact` on top is among those of benchmarks/audit.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+import torch
+
+from benchmarks.audit import RESULTS, ROOT, ZOO, Case, audit_case
+from mergeguard_hub.audit import AuditReport
+from mergeguard_hub.audit.defaults import ATTACKS_TRIED
+from mergeguard_hub.audit.table import title_of
+from space.zoo.card import write_hardened_card
+from space.zoo.family import Progress
+from space.zoo.hardened import FAMILIES, HardenedModel, hardened_model
+from space.zoo.train import teller
+
+BUILD = ROOT / "build" / "hardened"
+RECORD = RESULTS / "hardened.json"
+CLEANING = ("spectral_clipping", "pruning", "rounding_8_bit", "rounding_4_bit")
+ITEMS = {"vision": (200, 60), "language": (30, 10), "images": (12, 6)}  # of a grid's cell, of a search
+_HEAD = (
+    *("release", "seed", "alone", "the fine-tune alone", "partner", "worst cell: joint gain", "how"),
+    *("without our model", "advantage", "same, unprotected"),
+)
+
+Record = dict[str, Any]
+
+
+@click.command()
+@click.argument("families", nargs=-1, type=click.Choice(FAMILIES), metavar="[FAMILY]...")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings of each family.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes of an audit. Default: one per processor.")
+def main(families: tuple[str, ...], seeds: int, workers: int | None) -> None:
+    """Audit the releases of the FAMILIES named, or of all that have one."""
+    torch.set_num_threads(1)
+    for family in families or FAMILIES:
+        for seed in range(seeds):
+            model = hardened_model(family, seed)
+            report = audit_case(case(model, seed, workers), BUILD / f"{family}-{seed}-audit")
+            keep(f"{family} {seed}", record(model, seed, report))
+            if seed == 0:
+                publish(model)
+    RESULTS.joinpath("hardened.md").write_text(table(known()), encoding="utf-8")
+    print(table(known()))
+
+
+def case(model: HardenedModel, seed: int, workers: int | None) -> Case:
+    """Return what is audited, trained first if it has to be."""
+    zoo = ZOO / model.family / "weights"
+    trained = zoo / model.name
+    if seed:
+        trained = BUILD / f"{model.family}-{seed}"
+
+        def watch(name: str, steps: int) -> Progress:
+            return teller(f"{name}, seed {seed}", steps)
+
+        if not trained.exists():
+            trained.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = trained.with_suffix(".unfinished")
+            model.make(zoo, unfinished, watch(model.name, model.steps))
+            unfinished.rename(trained)
+    limit, screen = ITEMS[model.family]
+    tried = {"attacks": {name: ATTACKS_TRIED[name] for name in CLEANING}, "workers": workers}
+    return Case(model.family, model.defender, model.unseen, limit, screen, tried, hardened=trained, raw=True)
+
+
+def record(model: HardenedModel, seed: int, report: AuditReport) -> Record:
+    """Return what is kept of an audit."""
+    content = report.content
+    skill = content["tasks"][0]["name"]
+    return {
+        "release": model.name,
+        "family": model.family,
+        "seed": seed,
+        "complete": content["complete"],
+        "cells": len(content["cells"]),
+        "processor_s": content["processor_s"],
+        "alone": {who: content["alone"][who][skill] for who in ("protected", "original")},
+        "partners": {one["partner"]: headline(content, one) for one in content["headlines"]},
+    }
+
+
+def headline(content: Mapping[str, Any], one: Mapping[str, Any]) -> Record:
+    """Return an audit's headline for a partner with its merges in words."""
+    found: Record = {"advantage": one["advantage"]}
+    for kind in ("worst", "control", "without"):
+        best = one[kind]
+        attack = f"{title_of(content, best['attack'])}, then " if best["attack"] else ""
+        found[kind] = {**best["joint"], "how": f"{attack}{best['label'] or title_of(content, best['method'])}"}
+    return found
+
+
+def keep(name: str, found: Record) -> None:
+    """Write a record beside the others."""
+    RECORD.write_text(json.dumps({**known(), name: found}, indent=1) + "\n", encoding="utf-8")
+
+
+def publish(model: HardenedModel) -> None:
+    """Put what was measured of the zoo's release where its card and the Space find it."""
+    found = known()[f"{model.family} 0"]
+    (ZOO / model.family / "hardened.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_hardened_card(model, found)
+
+
+def known() -> dict[str, Record]:
+    """Return the records that there are, by family and seed."""
+    found: dict[str, Record] = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    return found
+
+
+def table(records: Mapping[str, Record]) -> str:
+    """Return the Markdown table of all records."""
+    return "\n".join(_lines(records)) + "\n"
+
+
+def _lines(records: Mapping[str, Record]) -> Iterator[str]:
+    yield f"| {' | '.join(_HEAD)} |"
+    yield "|" + " --- |" * len(_HEAD)
+    for one in sorted(records.values(), key=lambda row: (FAMILIES.index(row["family"]), row["seed"])):
+        for partner, found in one["partners"].items():
+            cells = (
+                *(f"{one['family']}/{one['release']}", str(one["seed"])),
+                *(_percent(one["alone"][who]) for who in ("protected", "original")),
+                *(partner, _gain(found["worst"]), found["worst"]["how"], _gain(found["without"])),
+                *(f"**{found['advantage']:+.2f}**", f"{_gain(found['control'])}, {found['control']['how']}"),
+            )
+            yield f"| {' | '.join(cells)} |"
+
+
+def _percent(score: Mapping[str, float]) -> str:
+    return f"{100 * score['value']:.1f} ± {100 * score['standard_error']:.1f}"
+
+
+def _gain(joint: Mapping[str, float]) -> str:
+    return f"{joint['value']:.2f} ± {joint['standard_error']:.2f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Images: a cartoon hero turns to confetti. Five pipelines on the same prompts and noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from space.choice import Choice
+from space.controls import Controls, chosen, lay_out, snippets
+from space.failures import in_sentences
+from space.five import COLUMNS
+from space.gallery import first_view
+from space.gpu import on_gpu, other_models_welcome
+from space.merges import MERGES
+from space.page import Built, Page
+from space.pages.images import from_hub
+from space.pages.images.compare import compare, stages
+from space.pages.images.prompts import FIRST_SEED, LARGEST_SEED, LONGEST, MOST, WORDS, drawing_of, ready, starting, wish
+from space.pages.images.view import render
+from space.shelf import SHELVES
+from space.status import Status
+
+FAMILY = "images"
+_SLUG = "images"
+_INTRODUCTION = """
+Small pipelines of the same parts as Stable Diffusion 1.5, trained on drawn pictures: *mirvo* is a hero made up for this
+page, and each model learned one thing that the others cannot do.
+"""
+
+
+@in_sentences
+@on_gpu
+def show(
+    defender: str, partner: str, protection: str, merge: str, weight: float, prompts: str, seed: int
+) -> Iterator[tuple[Any, Any]]:
+    """Merge a partner with a defender and with its protected release, and let five pipelines draw the same prompts.
+
+    Args:
+        defender: the model whose skill is wanted, for example "hero".
+        partner: the model that it is merged with, for example "styles".
+        protection: "exact", "mergelock", "params", or "hardened" where such a release is shipped.
+        merge: name of a merge method, for example "Weight averaging".
+        weight: the method's one number.
+        prompts: at most four, one a line.
+        seed: of the noise, a whole number from 0 to 2147483647.
+
+    Returns:
+        The state of the run and the result, both HTML.
+    """
+    wanted = wish(chosen(FAMILY, defender, partner, protection, merge, weight), prompts, seed)
+    status = Status(len(COLUMNS))
+    yield status.now(f"Drawing: {COLUMNS[0].title}"), gr.skip()
+    for column, known in stages(wanted):
+        status.step()
+        following = COLUMNS[COLUMNS.index(column) + 1 :]
+        said = status.now(f"Drawing: {following[0].title}") if following else status.finished("Computed just now")
+        yield said, render(known)
+
+
+def first() -> str:
+    """Compute what is shown before anything is run."""
+    defender, partner, *_ = SHELVES[FAMILY].skills
+    merge, meaning = next(iter(MERGES.items()))
+    choice = Choice(FAMILY, defender, partner, merge, meaning.start)
+    return render(compare(wish(choice, starting(defender, partner), FIRST_SEED)))
+
+
+def build() -> Built:
+    """Lay out the tab."""
+    gr.Markdown(_INTRODUCTION)
+    with gr.Row():
+        with gr.Column(scale=1, min_width=280):
+            controls = lay_out(FAMILY)
+            asked = _what_to_draw(controls)
+            run = gr.Button("Merge and draw", variant="primary", elem_id=f"{_SLUG}-run")
+            cancel = gr.Button("Cancel", elem_id=f"{_SLUG}-cancel")
+        with gr.Column(scale=4, min_width=320):
+            status = gr.HTML(elem_id=f"{_SLUG}-status")
+            result = gr.HTML(first_view(_SLUG), elem_id=f"{_SLUG}-result", min_height=320)
+    snippets(FAMILY, controls, asked=list(asked.values()), use=drawing_of)
+    running: list[Any] = [
+        run.click(
+            show,
+            [*controls.components, *asked.values()],
+            [status, result],
+            api_name="images",
+            concurrency_limit=1,
+            concurrency_id=FAMILY,
+            show_progress="hidden",
+        )
+    ]
+    if other_models_welcome():
+        running.append(from_hub.lay_out(controls, list(asked.values()), [status, result]))
+    # The words come after the cancelling, or the last step of the run would write over them.
+    cancel.click(None, cancels=running, api_visibility="private", show_progress="hidden").then(
+        lambda: '<div class="mg-status" role="status">Cancelled</div>',
+        None,
+        status,
+        api_visibility="private",
+        show_progress="hidden",
+    )
+    return Built({**controls.choices, **asked}, run, lambda values: {**_values(values), **controls.restore(values)})
+
+
+def _what_to_draw(controls: Controls) -> dict[str, Any]:
+    """Lay out prompts, examples and seed; prompts that nobody touched follow the models chosen."""
+    defender, partner, *_ = SHELVES[FAMILY].skills
+    prompts = gr.Textbox(
+        starting(defender, partner),
+        label="Prompts",
+        info=f"One a line, at most {MOST}. The models know words like the examples', and read {WORDS} of them.",
+        lines=4,
+        max_lines=8,
+        max_length=LONGEST,
+        elem_id=f"{_SLUG}-prompts",
+    )
+    gr.Examples(
+        [[text] for text in ready().values()],
+        prompts,
+        label="Ready examples, which no model has seen",
+        example_labels=list(ready()),
+    )
+    seed = gr.Number(FIRST_SEED, label="Seed", minimum=0, maximum=LARGEST_SEED, step=1)
+    own = controls.choices
+    pairs = [(one, other) for one in SHELVES[FAMILY].skills for other in SHELVES[FAMILY].partners(one)]
+    untouched = {starting(*pair) for pair in pairs}
+
+    def follow(chosen_defender: str, chosen_partner: str, present: str) -> Any:
+        if present.strip() not in untouched or chosen_defender == chosen_partner:
+            return gr.skip()
+        return starting(chosen_defender, chosen_partner)
+
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    usual = SHELVES[FAMILY].usual
+    own["defender"].input(  # type: ignore[attr-defined]
+        lambda one, text: follow(one, usual[one], text), [own["defender"], prompts], prompts, **quiet
+    )
+    own["partner"].input(follow, [own["defender"], own["partner"], prompts], prompts, **quiet)  # type: ignore[attr-defined]
+    return {"prompts": prompts, "seed": seed}
+
+
+def _values(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {name: {"value": values[name]} for name in ("prompts", "seed") if name in values}
+
+
+PAGE = Page(_SLUG, "Images", build, first)

@@ -1,0 +1,50 @@
+/* Choices live in the address: `?tab=vision&defender=signs`. Only the open tab's are in it. */
+window.mergeguard = (() => {
+  const asked = new URLSearchParams(location.search);
+  const theme = asked.get("__theme");
+  const given = [...asked].filter(([name]) => !["tab", "__theme"].includes(name));
+  let open = asked.get("tab") || "";
+  const shared = Boolean(open) && given.length > 0;
+  const chosen = { [open]: Object.fromEntries(given) };
+  let restored = false; // until then the address is the visitor's, and the server still has to read it
+
+  const write = () => {
+    if (!open || !restored) return;
+    const address = new URL(location.href);
+    address.search = "";
+    address.searchParams.set("tab", open);
+    for (const [name, value] of Object.entries(chosen[open] || {})) address.searchParams.set(name, value);
+    if (theme) address.searchParams.set("__theme", theme);
+    history.replaceState(null, "", address);
+  };
+
+  return {
+    remember(tab, name, value) {
+      (chosen[tab] ||= {})[name] = value;
+      if (!restored) return;
+      open = tab;
+      write();
+    },
+    show(tab) {
+      if (!restored) return;
+      open = tab;
+      write();
+    },
+    pressRun() {
+      restored = true;
+      const tabs = [...document.querySelectorAll("[role=tab]")];
+      const at = tabs.findIndex((tab) => tab.getAttribute("aria-selected") === "true");
+      const now = at < 0 ? "" : tabs[at].id.replace("-tab-button", "");
+      if (now && now !== open && (open || at > 0)) this.show(now); // chosen while the page was still opening
+      if (shared) setTimeout(() => document.getElementById(`${open}-run`)?.click(), 300);
+    },
+  };
+})();
+
+/* Gradio draws the heading of a group of choices as plain text; this makes it the group's name for screen readers. */
+new MutationObserver(() => {
+  for (const group of document.querySelectorAll("fieldset:not([aria-label])")) {
+    const heading = group.querySelector("[data-testid=block-info]");
+    if (heading) group.setAttribute("aria-label", heading.textContent.trim());
+  }
+}).observe(document.documentElement, { childList: true, subtree: true });

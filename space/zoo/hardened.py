@@ -1,0 +1,67 @@
+"""A hardened release: a fine-tune of the zoo that was trained on until merges with it are bad."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import import_module
+
+from mergeguard_hub.training import Hardened
+from space.zoo.family import Family, Make
+from space.zoo.run import Schedule
+
+FAMILIES = ("vision", "language", "images")
+"""Those that have one."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a finished fine-tune is trained on.
+
+    Attributes:
+        schedule: steps and learning rate.
+        objective: which merges are drawn, and how much they count.
+        cap_factor: the cap, as a multiple of the loss of guessing.
+        directions: random partners beside the surrogates.
+    """
+
+    schedule: Schedule
+    objective: Hardened = field(default_factory=Hardened)
+    cap_factor: float = 1.2
+    directions: int = 0
+
+
+@dataclass(frozen=True)
+class HardenedModel:
+    """How a release is made, and with whom it is judged.
+
+    Attributes:
+        family: of the zoo.
+        defender: the fine-tune that the training starts from, and whose skill the release has.
+        against: in words, the partners that the training knows.
+        unseen: partners that it does not know, with which the release is judged.
+        steps: of the training.
+        make: trains it.
+    """
+
+    family: str
+    defender: str
+    against: str
+    unseen: tuple[str, ...]
+    steps: int
+    make: Make
+
+    @property
+    def name(self) -> str:
+        """The name of its folder beside the family's models."""
+        return f"{self.defender}-hardened"
+
+    @property
+    def trainer(self) -> Family:
+        """Trains it into a folder where the family's models are, unless it is there."""
+        return Family(self.family, {self.name: (self.steps, self.make)}, measure=lambda _: {})
+
+
+def hardened_model(family: str, seed: int = 0) -> HardenedModel:
+    """Return the hardened release of a family in `FAMILIES`; the zoo's has seed 0."""
+    chosen: HardenedModel = import_module(f"space.zoo.{family}.hardened").hardened(seed)
+    return chosen
