@@ -11,10 +11,10 @@ BASE = "base"
 HARDENED = "hardened"
 
 PROTECTIONS: dict[str, str] = {
-    "exact": "rearranged, reversible",
+    "exact": "rearranged",
     "mergelock": "random mixes",
-    "params": "rearranged against base",
-    HARDENED: "trained to fail in merges",
+    "params": "rearranged",
+    HARDENED: "trained to fail",
 }
 """What can be done to a defender, by its preset's name; `HARDENED` is a fine-tune of its own, protected exactly."""
 

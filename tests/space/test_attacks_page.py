@@ -68,15 +68,15 @@ def test_a_path_begins_and_ends_with_its_models() -> None:
     assert middle[0] > 0.8 > 0.3 > middle[1]
 
 
-@pytest.mark.parametrize("family", SHELVES)
-def test_what_the_audit_found_is_shown_as_it_stands_there(family: str) -> None:
-    report = audit_of(family)
+@pytest.mark.parametrize(("family", "hardened"), [*((family, False) for family in SHELVES), ("vision", True)])
+def test_what_the_audit_found_is_shown_as_it_stands_there(family: str, hardened: bool) -> None:
+    report = audit_of(family, hardened=hardened)
     assert report is not None
     text = heat.render(report)
     for headline in report.content["headlines"]:
         assert f"the best that a free-rider gets is {headline['worst']['joint']['value']:.2f}" in text
         assert f"of the unprotected original {headline['control']['joint']['value']:.2f}" in text
-    rows, whose = path.audited(family)
+    rows, whose = path.audited(family, hardened=hardened)
     assert whose.startswith(report.content["tasks"][0]["name"])
     assert set(rows["line"]) == set(path.LINES)
     assert rows["score"].between(0, 1).all()
@@ -87,6 +87,14 @@ def test_choices_of_another_family_fit_together() -> None:
     assert updates["defender"]["value"] == "math"
     assert updates["partner"]["value"] == "code"
     assert updates["weight"]["value"] == 0.5
+
+
+def test_a_hardened_release_survives_what_undoes_a_rearrangement() -> None:
+    *_, (_, found) = stages(Choice("vision", "scenes", "aerial", "Weight averaging", 0.5, "hardened"))
+    assert found.scores["protected"]["scenes"].value > 0.9
+    assert found.scores["control"]["scenes"].value > found.base["scenes"].value
+    assert found.scores["attacked"]["scenes"].value <= found.base["scenes"].value
+    assert "no more than the base: it survives this attack" in render(found)
 
 
 def judged(after: float, control: float, base: float) -> str:

@@ -9,6 +9,7 @@ import gradio as gr
 import pandas as pd
 
 from space.audits import audit_of
+from space.cancelling import cancels
 from space.choice import Choice, ChoiceError
 from space.controls import chosen
 from space.failures import in_sentences
@@ -20,7 +21,7 @@ from space.pages.attacks import heat, path
 from space.pages.attacks.controls import FIRST, fitting, lay_out
 from space.pages.attacks.live import SUBJECTS, stages
 from space.pages.attacks.view import render
-from space.shelf import SHELVES
+from space.shelf import HARDENED, SHELVES
 from space.status import Status
 
 _SLUG = "attacks"
@@ -138,26 +139,26 @@ def build() -> Built:
             show_progress="hidden",
         ),
     ]
-    cancel.click(
-        lambda: '<div class="mg-status" role="status">Cancelled</div>',
-        None,
-        status,
-        cancels=running,
+    cancels(cancel, running, status)
+    gr.on(
+        [choices["family"].change, choices["protection"].change],  # type: ignore[attr-defined]
+        _audited,
+        [choices["family"], choices["protection"]],
+        [plot, draw, grid],
         api_visibility="private",
         show_progress="hidden",
-    )
-    choices["family"].change(  # type: ignore[attr-defined]
-        _of_family, choices["family"], [plot, draw, grid], api_visibility="private", show_progress="hidden"
     )
     return Built(choices, run, fitting)
 
 
-def _of_family(family: str) -> list[Any]:
-    rows, whose = path.audited(family)
+def _audited(family: str, protection: str) -> list[Any]:
+    hardened = protection == HARDENED
+    rows, whose = path.audited(family, hardened=hardened)
+    label = f"{whose}, {protection if hardened else 'exact'}, from the audit"
     return [
-        _plot(rows, f"{whose}, exact, from the audit"),
+        gr.update(value=rows, label=f"Merge path of {label}"),
         gr.update(visible=family in path.LIVE),
-        heat.render(audit_of(family)),
+        heat.render(audit_of(family, hardened=hardened)),
     ]
 
 
@@ -167,7 +168,7 @@ def _audited_plot(family: str) -> gr.LinePlot:
         rows,
         *path.COLUMNS[:2],
         color=path.COLUMNS[2],
-        label=f"{whose}, exact, from the audit",
+        label=f"Merge path of {whose}, exact, from the audit",
         x_lim=[min(path.POINTS), max(path.POINTS)],
         y_lim=[0, 1],
         color_map=dict(path.LINES),

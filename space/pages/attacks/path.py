@@ -62,9 +62,9 @@ def point(choice: Choice, who: str, position: int) -> tuple[float, ...]:
         return tuple(task(choice.family, name).score(model, limit=_ITEMS).value for name in names)
 
 
-def audited(family: str) -> tuple[pd.DataFrame, str]:
-    """Return the path of a family's audit, and whose it is."""
-    report = audit_of(family)
+def audited(family: str, *, hardened: bool = False) -> tuple[pd.DataFrame, str]:
+    """Return the path of a family's audit, or of that of its hardened release, and whose it is."""
+    report = audit_of(family, hardened=hardened)
     if report is None:
         return frame([]), ""
     partner = report.content["headlines"][0]["partner"]

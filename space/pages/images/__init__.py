@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from space.cancelling import cancels
 from space.choice import Choice
 from space.controls import Controls, chosen, lay_out, snippets
 from space.failures import in_sentences
@@ -93,14 +94,7 @@ def build() -> Built:
     ]
     if other_models_welcome():
         running.append(from_hub.lay_out(controls, list(asked.values()), [status, result]))
-    # The words come after the cancelling, or the last step of the run would write over them.
-    cancel.click(None, cancels=running, api_visibility="private", show_progress="hidden").then(
-        lambda: '<div class="mg-status" role="status">Cancelled</div>',
-        None,
-        status,
-        api_visibility="private",
-        show_progress="hidden",
-    )
+    cancels(cancel, running, status)
     return Built({**controls.choices, **asked}, run, lambda values: {**_values(values), **controls.restore(values)})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from space.cancelling import cancels
 from space.choice import Choice, checked_text
 from space.controls import Controls, chosen, lay_out, snippets
 from space.failures import in_sentences
@@ -106,14 +107,7 @@ def build() -> Built:
     started = [running]
     if other_models_welcome():
         started.append(lay_out_hub(controls, question, [status, result]))
-    cancel.click(
-        lambda: '<div class="mg-status" role="status">Cancelled</div>',
-        None,
-        status,
-        cancels=started,
-        api_visibility="private",
-        show_progress="hidden",
-    )
+    cancels(cancel, started, status)
     chat = lay_out_chat(controls)
     choices = {**controls.choices, "question": question, **chat}
     return Built(choices, run, lambda values: _restored(controls, values))

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from space.cancelling import cancels
 from space.choice import Choice
 from space.controls import chosen, lay_out, snippets
 from space.failures import in_sentences
@@ -81,14 +82,7 @@ def build() -> Built:
         concurrency_id=FAMILY,
         show_progress="hidden",
     )
-    cancel.click(
-        lambda: '<div class="mg-status" role="status">Cancelled</div>',
-        None,
-        status,
-        cancels=[running],
-        api_visibility="private",
-        show_progress="hidden",
-    )
+    cancels(cancel, [running], status)
     return Built(controls.choices, run, controls.restore)
 
 
