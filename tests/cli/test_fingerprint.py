@@ -42,7 +42,7 @@ def test_a_registered_fingerprint_knows_the_release(here: Path) -> None:
 
 def test_lineage_with_and_without_a_base(here: Path) -> None:
     found = _json("lineage", "out", "--of", "tuned", "--base", "model")
-    assert (found["relation"], found["contains"]) == ("fine-tune of the same base", False)
+    assert (found["relation"], found["contains"]) == ("its base", False)
     assert _json("lineage", "tuned", "--of", "tuned", "--base", "model", "--others", "tuned")["contains"] is True
     said = run("lineage", "tuned", "--of", "model")
     assert "tuned to model: related." in said.stdout
