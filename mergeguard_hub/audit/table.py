@@ -101,7 +101,7 @@ def _attack(content: Mapping[str, Any], defender: str, attack: str, rows: Sequen
     )
     yield ", ".join(content["settings"]["attacks"][attack]["needs"]) if attack else ""
     yield _gain(point["joint"])
-    yield _named(title_of(content, best["method"]), point["label"])
+    yield named(title_of(content, best["method"]), point["label"])
     yield f"{statistics.median(gains):.2f}"
     yield f"{open_ones} of {len(rows)}"
     yield f"{best['attack_s'] + best['merge_s']:.1f}"
@@ -109,7 +109,7 @@ def _attack(content: Mapping[str, Any], defender: str, attack: str, rows: Sequen
 
 def _way(content: Mapping[str, Any], best: Row) -> str:
     attack = f"{title_of(content, best['attack'])}, then " if best["attack"] else ""
-    return attack + _named(title_of(content, best["method"]), best["label"])
+    return attack + named(title_of(content, best["method"]), best["label"])
 
 
 def _cost(content: Mapping[str, Any], best: Row) -> str:
@@ -119,7 +119,7 @@ def _cost(content: Mapping[str, Any], best: Row) -> str:
     return f"{', '.join(needs) or 'nothing'}; {best['attack_s'] + best['merge_s']:.1f} s"
 
 
-def _named(title: str, label: str) -> str:
+def named(title: str, label: str) -> str:
     """Return what a merge is called: its label, if that says the method too."""
     return label if label.startswith(title.split()[0].lower()) else ": ".join(filter(None, [title, label]))
 

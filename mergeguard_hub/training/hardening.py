@@ -101,7 +101,7 @@ class HardeningLoss:
                 f"guessing is {guessing} and cap_factor {cap_factor}; both must be positive, and the loss finite."
             )
         self.objective, self.guessing, self.cap, self.seed = objective, guessing, cap_factor * guessing, seed
-        self._trained, self._relearning = Trained(model, base, partners), relearning
+        self._trained, self.relearning = Trained(model, base, partners), relearning
         self._drawn = 0
         self._regions: dict[str, float] = {}
         self._nominal: float | None = None
@@ -152,9 +152,9 @@ class HardeningLoss:
         after = keep_chance()
         try:
             self._trained.move(cell.scale, cell.weight, cell.partner)
-            relearned = self._relearning is not None and self._relearning.due(self._drawn)
-            if self._relearning is not None and relearned:
-                self._relearning.train(self._trained.weights)
+            relearned = self.relearning is not None and self.relearning.due(self._drawn)
+            if self.relearning is not None and relearned:
+                self.relearning.train(self._trained.weights)
             if chance is not None:
                 restore_chance(chance)
             loss = closure()

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import torch
 
-from space.zoo.hardened import FAMILIES, hardened_model
+from space.zoo.hardened import FAMILIES, SHIPPED, hardened_model
 from space.zoo.train import ZOO, teller
 
 
@@ -25,10 +25,10 @@ from space.zoo.train import ZOO, teller
     help="Folder with FAMILY/weights; releases that are there are kept. Default: here.",
 )
 def main(families: tuple[str, ...], out: Path) -> None:
-    """Train the releases of the FAMILIES named, or of all that have one."""
+    """Train the releases of the FAMILIES named, or those that the zoo has room for."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(1)
-    for name in families or FAMILIES:
+    for name in families or SHIPPED:
         hardened_model(name).trainer.train(
             out / name / "weights", watch=lambda model, steps, name=name: teller(f"{name}/{model}", steps)
         )

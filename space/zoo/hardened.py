@@ -10,7 +10,10 @@ from space.zoo.family import Family, Make
 from space.zoo.run import Schedule
 
 FAMILIES = ("vision", "language", "images")
-"""Those that have one."""
+"""Those of which there is a recipe."""
+
+SHIPPED = ("vision",)
+"""Those whose release is in the repository; with the others it would be larger than its models may be."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class HardenedModel:
         defender: the fine-tune that the training starts from, and whose skill the release has.
         against: in words, the partners that the training knows.
         unseen: partners that it does not know, with which the release is judged.
-        steps: of the training.
+        phases: of the training.
         make: trains it.
     """
 
@@ -47,13 +50,18 @@ class HardenedModel:
     defender: str
     against: str
     unseen: tuple[str, ...]
-    steps: int
+    phases: tuple[Settings, ...]
     make: Make
 
     @property
     def name(self) -> str:
         """The name of its folder beside the family's models."""
         return f"{self.defender}-hardened"
+
+    @property
+    def steps(self) -> int:
+        """Of all phases."""
+        return sum(settings.schedule.steps for settings in self.phases)
 
     @property
     def trainer(self) -> Family:

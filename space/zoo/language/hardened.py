@@ -26,9 +26,10 @@ _AGAINST = "four short fine-tunes of the base on other tasks and two random dire
 PHASES = (
     Settings(Schedule(steps=500, learning_rate=4e-4), directions=2),
     Settings(Schedule(steps=500, learning_rate=4e-4), Hardened(rebasing=0.35), cap_factor=0.8, directions=2),
+    Settings(Schedule(steps=300, learning_rate=2e-4), Hardened(0.5, rebasing=0.35), cap_factor=0.8, directions=2),
 )
 """The second phase gives more to merges that keep our model whole, which the first left open, and asks less of each:
-no answer survives a loss of 2.3 nats per token."""
+no answer survives a loss of 2.3 nats per token. The third gives more to the model alone, which had lost some."""
 _BATCH = 24
 
 
@@ -85,5 +86,4 @@ def _make(defender: str, seed: int, weights: Path, out: Path, tell: Progress) ->
 
 def hardened(seed: int = 0) -> HardenedModel:
     """Return how the family's hardened release is made."""
-    steps = sum(settings.schedule.steps for settings in PHASES)
-    return HardenedModel("language", "math", _AGAINST, UNSEEN, steps, partial(_make, "math", seed))
+    return HardenedModel("language", "math", _AGAINST, UNSEEN, PHASES, partial(_make, "math", seed))

@@ -75,4 +75,4 @@ def _make(defender: str, seed: int, weights: Path, out: Path, tell: Progress) ->
 
 def hardened(seed: int = 0) -> HardenedModel:
     """Return how the family's hardened release is made."""
-    return HardenedModel("vision", "scenes", _AGAINST, UNSEEN, SETTINGS.schedule.steps, partial(_make, "scenes", seed))
+    return HardenedModel("vision", "scenes", _AGAINST, UNSEEN, (SETTINGS,), partial(_make, "scenes", seed))
