@@ -41,6 +41,8 @@ SHARE = 0.1
 _IGNORED = -100
 Batch = tuple[Tensor, Tensor]
 
+SHOWN = ("numbers", "scenes", "vehicles", "signs")
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -157,8 +159,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=2048, help="pictures per vision task")
     parser.add_argument("--texts", type=int, default=384, help="examples per language skill")
-    parser.add_argument("--tasks", nargs="*", default=["numbers"], help="vision tasks of the zoo")
-    parser.add_argument("--skills", nargs="*", default=["code"], help="language skills of the zoo")
+    parser.add_argument(
+        "--tasks", nargs="*", default=["numbers", "scenes", "vehicles", "signs"], help="vision tasks of the zoo"
+    )
+    parser.add_argument("--skills", nargs="*", default=list(SKILLS), help="language skills of the zoo")
     parser.add_argument("--out", type=Path, default=RESULTS)
     settings = parser.parse_args(arguments)
     torch.set_num_threads(1)

@@ -30,7 +30,7 @@ class Heads(nn.Module):
     def __init__(self, clip: Any, tokenizer: Any, classes: Mapping[str, Sequence[str]]) -> None:
         super().__init__()
         self.register_buffer("projection", clip.visual_projection.weight.detach().clone())
-        self.scale = float(clip.logit_scale.exp())
+        self.scale = float(clip.logit_scale.detach().exp())
         for task, names in classes.items():
             texts = tokenizer(
                 [PROMPT.format(name.replace("_", " ")) for name in names], padding=True, return_tensors="pt"
@@ -136,7 +136,9 @@ def _encoder(source: Path, target: Path) -> Path:
     if not target.exists():
         unfinished = target.with_name(f"{target.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        encoder: Any = load_encoder(source)
+        read: Any = load_encoder(source)
+        encoder: Any = type(read)(read.config)  # a model that was read keeps its folder's names; this has its class's
+        encoder.load_state_dict(read.state_dict())
         encoder.save_pretrained(unfinished)
         unfinished.rename(target)
     return target

@@ -97,8 +97,10 @@ def released(family: Family, release: Release, task: str, work: Path) -> Path:
 def rank(family: Family, task: str, source: Path) -> Criticality:
     """Return which layers of a fine-tune are critical, by the refined ranking on training examples."""
     model, base = family.load(source), family.load(family.base)
-    size = max(1, family.ranked // RANKING_BATCHES)
-    batches = family.data.batches(task, family.ranked, size)
+    batches = family.data.batches(task, family.ranked, max(1, family.ranked // RANKING_BATCHES))
+    there = sum(len(labels) for _, labels in batches)  # fewer than asked for, if the data has no more
+    if there < family.ranked:
+        batches = family.data.batches(task, there, max(1, there // RANKING_BATCHES))
 
     def score(one: nn.Module, batch: Batch) -> Tensor:
         return -family.data.loss(one, task, batch)
