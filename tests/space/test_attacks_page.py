@@ -52,7 +52,7 @@ def test_the_path_is_drawn_live(browser: Browser, address: str) -> None:
     visit = Visit(browser, address, width=390, height=844, tab="attacks")
     visit.page.locator("#attacks-draw").click()
     visit.wait_until_done("attacks")
-    assert "Merge path of digits with textures, exact" in visit.page.locator("#attacks-path").inner_text()
+    assert "Merge path of scenes with aerial, exact" in visit.page.locator("#attacks-path").inner_text()
     width, window = visit.width()
     assert width <= window
     visit.photograph("attacks-phone")

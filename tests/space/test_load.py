@@ -30,6 +30,7 @@ def visit(address: str, choice: Choice) -> str:
     event = httpx.post(call, json={"data": data}, timeout=_TIMEOUT_S).json()["event_id"]
     answer = httpx.get(f"{call}/{event}", timeout=_TIMEOUT_S).text
     last = re.findall(r"event: complete\ndata: (.*)", answer)
+    assert last, answer[-500:]
     return str(json.loads(last[-1])[1])
 
 

@@ -64,7 +64,7 @@ def test_a_shared_address_shows_its_result(browser: Browser, address: str) -> No
 def test_the_defender_is_never_its_own_partner(browser: Browser, address: str) -> None:
     visit = Visit(browser, address, tab="vision", defender="textures", partner="textures")
     visit.wait_until_done("vision")
-    assert shown(visit) == expected(compare(Choice("vision", "textures", "digits", "Weight averaging", 0.5)))
+    assert shown(visit) == expected(compare(Choice("vision", "textures", "scenes", "Weight averaging", 0.5)))
     visit.page.close()
 
 
@@ -72,7 +72,7 @@ def test_the_first_view_is_what_would_be_computed(browser: Browser, address: str
     visit = Visit(browser, address, tab="vision")
     visit.page.wait_for_selector("#vision-result .mg-card")
     assert "Computed beforehand" in visit.page.locator("#vision-result").inner_text()
-    assert shown(visit) == expected(compare(Choice("vision", "digits", "textures", "Weight averaging", 0.5)))
+    assert shown(visit) == expected(compare(Choice("vision", "scenes", "aerial", "Weight averaging", 0.5)))
     assert first().count("data-model") == 10
     visit.page.close()
 
