@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.audit import RESULTS, ROOT, ZOO, Case, audit_case
 from mergeguard_hub.audit import AuditReport
-from mergeguard_hub.audit.defaults import ATTACKS_TRIED
+from mergeguard_hub.audit.defaults import ATTACKS_TRIED, MERGE_ATTACKS_TRIED, METHODS_TRIED
 from mergeguard_hub.audit.table import named, title_of
 from space.zoo.card import write_hardened_card
 from space.zoo.family import Progress
@@ -33,9 +33,10 @@ CLEANING = {
     "language": ("spectral_clipping", "rounding_4_bit"),  # a cell takes ten times as long
     "images": ("spectral_clipping", "rounding_4_bit"),
 }
+QUICK = ("weight_averaging", "task_arithmetic_0.6", "ties", "model_stock", "rebasing", "plane_search")
 ITEMS = {"vision": (200, 60), "language": (20, 6), "images": (8, 4)}  # of a grid's cell, of a search
 _HEAD = (
-    *("release", "seed", "alone", "the fine-tune alone", "partner", "worst cell: joint gain", "how"),
+    *("release", "seed", "alone", "the fine-tune alone", "partner", "of how many cells", "worst: joint gain", "how"),
     *("without our model", "advantage", "same, unprotected"),
 )
 
@@ -46,13 +47,14 @@ Record = dict[str, Any]
 @click.argument("families", nargs=-1, type=click.Choice(FAMILIES), metavar="[FAMILY]...")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings of each family.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes of an audit. Default: one per processor.")
-def main(families: tuple[str, ...], seeds: int, workers: int | None) -> None:
+@click.option("--quick", is_flag=True, help="The merges of QUICK only; without it, the audit goes on from there.")
+def main(families: tuple[str, ...], seeds: int, workers: int | None, quick: bool) -> None:
     """Audit the releases of the FAMILIES named, or of all that have one."""
     torch.set_num_threads(1)
     for family in families or FAMILIES:
         for seed in range(seeds):
             model = hardened_model(family, seed)
-            report = audit_case(case(model, seed, workers), BUILD / f"{family}-{seed}-audit")
+            report = audit_case(case(model, seed, workers, quick=quick), BUILD / f"{family}-{seed}-audit")
             keep(f"{family} {seed}", record(model, seed, report))
             if seed == 0 and family in SHIPPED:
                 publish(model)
@@ -61,7 +63,7 @@ def main(families: tuple[str, ...], seeds: int, workers: int | None) -> None:
     print(table(known()))
 
 
-def case(model: HardenedModel, seed: int, workers: int | None) -> Case:
+def case(model: HardenedModel, seed: int, workers: int | None, *, quick: bool = False) -> Case:
     """Return what is audited, trained first if it has to be."""
     zoo = ZOO / model.family / "weights"
     trained = zoo / model.name
@@ -77,7 +79,12 @@ def case(model: HardenedModel, seed: int, workers: int | None) -> Case:
             model.make(zoo, unfinished, watch(model.name, model.steps))
             unfinished.rename(trained)
     limit, screen = ITEMS[model.family]
-    tried = {"attacks": {name: ATTACKS_TRIED[name] for name in CLEANING[model.family]}, "workers": workers}
+    cleaning = CLEANING[model.family]
+    tried: dict[str, Any] = {"attacks": {name: ATTACKS_TRIED[name] for name in cleaning}, "workers": workers}
+    if quick:
+        tried["attacks"] = {cleaning[0]: ATTACKS_TRIED[cleaning[0]]}
+        tried["methods"] = {name: METHODS_TRIED[name] for name in METHODS_TRIED if name in QUICK}
+        tried["merge_attacks"] = {name: MERGE_ATTACKS_TRIED[name] for name in MERGE_ATTACKS_TRIED if name in QUICK}
     return Case(model.family, model.defender, model.unseen, limit, screen, tried, hardened=trained, raw=True)
 
 
@@ -138,7 +145,8 @@ def _lines(records: Mapping[str, Record]) -> Iterator[str]:
             cells = (
                 *(f"{one['family']}/{one['release']}", str(one["seed"])),
                 *(_percent(one["alone"][who]) for who in ("protected", "original")),
-                *(partner, _gain(found["worst"]), found["worst"]["how"], _gain(found["without"])),
+                *(partner, f"{one['cells'] / len(one['partners']):.0f}"),
+                *(_gain(found["worst"]), found["worst"]["how"], _gain(found["without"])),
                 *(f"**{found['advantage']:+.2f}**", f"{_gain(found['control'])}, {found['control']['how']}"),
             )
             yield f"| {' | '.join(cells)} |"
