@@ -48,6 +48,16 @@ BAD_SOURCES: dict[str, tuple[Change, type[Exception], str]] = {
         errors.UnknownArchitectureError,
         "names architectures None",
     ),
+    "fewer layers than its config": (
+        with_json("config.json", lambda config: config.update(num_hidden_layers=3)),
+        errors.VerificationError,
+        "Does the original hold every weight that its configuration asks for",
+    ),
+    "a billion layers": (
+        with_json("config.json", lambda config: config.update(num_hidden_layers=10**9)),
+        errors.ArchitectureError,
+        "1000000000 layers are more than any model has",
+    ),
     "renamed weights": (
         with_weights(lambda t: [t.update({f"mine.{name}": t.pop(name)}) for name in list(t)]),
         errors.UnprovedLayoutError,
