@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mergeguard_hub import errors
 from mergeguard_hub.protection import Recipe, UnitScaling
@@ -27,6 +28,11 @@ def raw(tmp_path: Path) -> Path:
 BAD_SOURCES: dict[str, tuple[Change, type[Exception], str]] = {
     "nan": (fill(float("nan")), errors.NonFiniteWeightsError, rf"{NAME} in model.safetensors holds NaN or inf"),
     "infinity": (fill(float("-inf")), errors.NonFiniteWeightsError, rf"{NAME} in model.safetensors holds NaN or inf"),
+    "nan in float8": (
+        with_weights(lambda tensors: tensors.update(scale=torch.tensor([1.0, float("nan")]).to(torch.float8_e4m3fn))),
+        errors.NonFiniteWeightsError,
+        "scale in model.safetensors holds NaN or inf",
+    ),
     "truncated": (truncate, errors.InvalidCheckpointError, "model.safetensors"),
     "no weights": (
         lambda folder: (folder / "model.safetensors").unlink(),
