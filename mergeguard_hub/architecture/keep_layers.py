@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mergeguard_hub.errors import ArchitectureError
+
 LAYER_COUNTS: tuple[str, ...] = (
     *("num_hidden_layers", "n_layer", "num_layers", "n_layers", "num_blocks", "encoder_layers", "decoder_layers"),
     *("num_decoder_layers", "num_encoder_layers", "depth"),
@@ -15,6 +17,7 @@ THRESHOLDS: tuple[str, ...] = (  # layers below this number differ from those ab
 )
 STEPS: tuple[str, ...] = ("_interval", "_pattern", "_period", "_step", "_every_n_layers", "layer_group_size")
 MOST = 6  # layers of a miniature
+FULL = 10_000  # layers of a configuration that is looked at, far more than any published model has, our choice
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,14 @@ class KeptLayers:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> KeptLayers:
-        """Choose the first layer of every kind; two layers where all are alike, four where kinds alternate by step."""
+        """Choose the first layer of every kind; two layers where all are alike, four where kinds alternate by step.
+
+        Raises:
+            ArchitectureError: there are more layers than any model has.
+        """
         full = next((config[key] for key in LAYER_COUNTS if isinstance(config.get(key), int)), 2)
+        if full > FULL:
+            raise ArchitectureError(f"{full} layers are more than any model has. Is the configuration damaged?")
         kinds: dict[str, int] = {}
         for layer in range(full):
             kinds.setdefault(repr(_kind(config, layer, full)), layer)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mergeguard_hub.architecture.action import Plan
 from mergeguard_hub.architecture.scaling import Room
 from mergeguard_hub.architecture.space import Space
-from mergeguard_hub.checkpoint import Checkpoint, TensorEntry
+from mergeguard_hub.checkpoint import Checkpoint, TensorEntry, has_nonfinite
 from mergeguard_hub.errors import BaseModelError, NonFiniteWeightsError
 from mergeguard_hub.protection.actions import compose_plan, draw_actions, mark_actions
 from mergeguard_hub.protection.headroom import Magnitudes, measure, scale_bounds
@@ -156,7 +156,8 @@ def _measure_all(
 
 def _measure_one(checkpoint: Checkpoint, entry: TensorEntry) -> Magnitudes:
     if not entry.is_floating or not entry.numel:
-        return Magnitudes(finite=True, headroom=0, zeros=True)  # stages never reach it
+        finite = not has_nonfinite(checkpoint.tensor(entry.name))  # float8; stages never reach it
+        return Magnitudes(finite, headroom=0, zeros=True)
     return measure(checkpoint.tensor(entry.name))
 
 

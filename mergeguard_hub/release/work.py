@@ -205,11 +205,11 @@ class Work:
         blocks, worst = blocks_drift(
             made, release, executor=self.executor, done=lambda block, nbytes: self.meter.advance(nbytes, block)
         )
-        _require(blocks, block_tolerance(original, exact=exact), worst)
+        _require(blocks, block_tolerance(original, exact=exact), worst, exact=exact)
         model = model_drift(original, release.root) if self.proof is None and fits(original) else None
         if model is not None:
             whole = f"the whole {made.study.proof.architecture}"
-            _require(model, model_tolerance(original, model, exact=exact), whole)
+            _require(model, model_tolerance(original, model, exact=exact), whole, exact=exact)
         return _figures(blocks), None if model is None else _figures(model)
 
 
@@ -235,9 +235,13 @@ def _why(name: str, found: StudyOrReason) -> str:
     return f"{found.proof.architecture}: " + ("; ".join(reasons) or "no block was recognised")
 
 
-def _require(error: float, allowed: float, what: str) -> None:
+def _require(error: float, allowed: float, what: str, *, exact: bool) -> None:
     if not error <= allowed:
+        if exact:
+            advice = "Does the original hold every weight that its configuration asks for? If so, report this model"
+        else:
+            advice = "Try the preset 'exact', which does not round, and report this model"
         raise VerificationError(
             f"{what} answers differently by {error:.1e} relative after protection, {allowed:.0e} is allowed for its "
-            "dtype. Nothing was written. Try the preset 'exact', which does not round, and report this model."
+            f"dtype. Nothing was written. {advice}."
         )

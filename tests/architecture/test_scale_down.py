@@ -9,6 +9,7 @@ import transformers
 
 from mergeguard_hub.architecture.keep_layers import KeptLayers
 from mergeguard_hub.architecture.scale_down import scale_down
+from mergeguard_hub.errors import ArchitectureError
 
 
 def small(kind: str, **settings: Any) -> dict[str, Any]:
@@ -73,6 +74,11 @@ def test_a_threshold_on_layer_numbers_keeps_a_layer_on_either_side() -> None:
 )
 def test_which_layers_are_kept(config: dict[str, Any], kept: tuple[int, ...]) -> None:
     assert KeptLayers.of(config).at == kept
+
+
+def test_more_layers_than_any_model_has_are_not_looked_at() -> None:
+    with pytest.raises(ArchitectureError, match="1000000000 layers are more than any model has"):
+        scale_down({"num_hidden_layers": 10**9})
 
 
 def test_lists_of_layer_numbers_follow_the_kept_layers() -> None:

@@ -135,6 +135,7 @@ def test_a_modified_release_is_not_unlocked(copy: Path) -> None:
     file.write_bytes(data)
     result = run("unlock", "out", "new", "--key", "k.mgkey", "--json")
     assert (result.exit_code, json.loads(result.stdout)["error"]) == (1, "ModifiedReleaseError")
+    assert len(result.stderr.splitlines()) == 1
     assert not (copy / "new").exists()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mergeguard_hub import errors
 from mergeguard_hub.protection import Recipe, UnitScaling
@@ -27,6 +28,11 @@ def raw(tmp_path: Path) -> Path:
 BAD_SOURCES: dict[str, tuple[Change, type[Exception], str]] = {
     "nan": (fill(float("nan")), errors.NonFiniteWeightsError, rf"{NAME} in model.safetensors holds NaN or inf"),
     "infinity": (fill(float("-inf")), errors.NonFiniteWeightsError, rf"{NAME} in model.safetensors holds NaN or inf"),
+    "nan in float8": (
+        with_weights(lambda tensors: tensors.update(scale=torch.tensor([1.0, float("nan")]).to(torch.float8_e4m3fn))),
+        errors.NonFiniteWeightsError,
+        "scale in model.safetensors holds NaN or inf",
+    ),
     "truncated": (truncate, errors.InvalidCheckpointError, "model.safetensors"),
     "no weights": (
         lambda folder: (folder / "model.safetensors").unlink(),
@@ -47,6 +53,16 @@ BAD_SOURCES: dict[str, tuple[Change, type[Exception], str]] = {
         lambda folder: (folder / "config.json").unlink(),
         errors.UnknownArchitectureError,
         "names architectures None",
+    ),
+    "fewer layers than its config": (
+        with_json("config.json", lambda config: config.update(num_hidden_layers=3)),
+        errors.VerificationError,
+        "Does the original hold every weight that its configuration asks for",
+    ),
+    "a billion layers": (
+        with_json("config.json", lambda config: config.update(num_hidden_layers=10**9)),
+        errors.ArchitectureError,
+        "1000000000 layers are more than any model has",
     ),
     "renamed weights": (
         with_weights(lambda t: [t.update({f"mine.{name}": t.pop(name)}) for name in list(t)]),
