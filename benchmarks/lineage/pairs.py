@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.families.derivatives import ORIGINAL, RELEASES
 from benchmarks.lineage.described import Described
 from mergeguard_hub.fingerprint import Similarity, compare, family_distances
+from mergeguard_hub.fingerprint.compare import SIGNIFICANT, STRANGERS
 
 Relation = Literal["release", "rounded", "relatives", "strangers"]
 ALLOWED = 1e-3  # rate of false positives
@@ -139,12 +140,15 @@ def chance_text(pairs: Sequence[Pair]) -> str:
         kind: [pair.invariant.score for pair in pairs if (pair.relation == "strangers") == (kind == "strangers")]
         for kind in ("strangers", "one family")
     }
+    alone = [f"{np.sum(values <= SIGNIFICANT):,} of {len(values):,}" for values in (strangers, kin)]
     spread = ", ".join(f"{np.mean(strangers <= level):.4f} at {level:g}" for level in LEVELS)
     return (
         f"Found: at a rate of false positives of at most {ALLOWED}. The verdict of the first two questions is *same*, "
-        f"of the third *same* or *related*. p-values of the {len(strangers):,} pairs of strangers: {spread} (the "
-        f"fraction at or below each level; a calibrated test has at most the level). Largest p-value within a family: "
-        f"{kin.max():.1e}. Likeness of strangers: at most {max(scores['strangers']):.2f}; within a family: at least "
+        f"of the third *same* or *related*. p-values of the {len(strangers):,} pairs of strangers, for a likeness up "
+        f"to {STRANGERS}: {spread} (the fraction at or below each level; a calibrated test has at most the level), the "
+        f"smallest {strangers.min():.2f}. Largest p-value within a family: {kin.max():.1e}. A p-value of at most "
+        f"{SIGNIFICANT:g} with no bound on the score: {alone[0]} strangers, {alone[1]} pairs of one family. Likeness "
+        f"of strangers: at most {max(scores['strangers']):.2f}; within a family: at least "
         f"{min(scores['one family']):.2f}. With no false positive among n pairs the rate is below 3 / n at 95 % "
         f"confidence, here {3 / len(strangers):.1e}, as far as pairs that share a model count as independent."
     )

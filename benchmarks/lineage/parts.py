@@ -14,7 +14,6 @@ from mergeguard_hub.fingerprint import Fingerprint, attribute, fingerprint_folde
 from mergeguard_hub.merging import WeightAveraging, merge_folders
 
 WEIGHTS = (0.2, 0.4, 0.6, 0.8)
-ALLOWED = 0.1  # absolute error of a weight
 
 
 @dataclass(frozen=True)
@@ -25,27 +24,30 @@ class Part:
         family: of the two merged.
         defender: what was merged with the partner: the original or one of its releases.
         weight: its true weight; the partner's is one minus that.
-        ours: weight that is found for the defender, given both fine-tunes and, where there is one, an uninvolved third.
+        ours: weight that is found for the defender, given both fine-tunes and, where there is one, an uninvolved third;
+            None where they do not explain the merge.
         theirs: for the partner.
         third: for the uninvolved one; 0 where there is none.
-        alone: for the defender where nothing but it and the base is known.
         unexplained: share of the merge's changes that the fine-tunes do not explain.
-        relation: verdict where nothing but the defender and the base is known.
+        contains: verdict where nothing but the defender and the base is known.
+        accused: the same of the uninvolved third; None where there is none.
     """
 
     family: str
     defender: str
     weight: float
-    ours: float
-    theirs: float
-    third: float
-    alone: float
+    ours: float | None
+    theirs: float | None
+    third: float | None
     unexplained: float
-    relation: str
+    contains: bool
+    accused: bool | None
 
     @property
-    def error(self) -> float:
-        """Largest absolute error of the weights of the two that were merged."""
+    def error(self) -> float | None:
+        """Largest absolute error of the weights of the two that were merged; None where none are given."""
+        if self.ours is None or self.theirs is None:
+            return None
         return max(abs(self.ours - self.weight), abs(self.theirs - (1 - self.weight)))
 
 
@@ -71,26 +73,27 @@ def _part(members: dict[str, Described], defender: str, weight: float, folder: P
     if third is not None:
         known[third] = members[third].invariant
     found = attribute(merge, base.invariant, known)
-    said = lineage(merge, of=ours.invariant, base=base.invariant)
+    weights = dict.fromkeys(known) if found.weights is None else found.weights
     return Part(
         ours.model.family,
         defender,
         weight,
-        found.weights[defender],
-        found.weights[PARTNER],
-        found.weights[third] if third is not None else 0.0,
-        said.weight or 0.0,
+        weights[defender],
+        weights[PARTNER],
+        weights[third] if third is not None else 0.0,
         found.unexplained,
-        said.relation,
+        lineage(merge, of=ours.invariant, base=base.invariant).contains,
+        lineage(merge, of=known[third], base=base.invariant).contains if third is not None else None,
     )
 
 
 def attribution_table(found: Sequence[Part]) -> str:
     """Return errors of the weights by defender and true weight."""
     lines = [
-        "| merged with the partner | weight | merges | found, mean | error, mean | error, largest | within 0.1 | "
-        "uninvolved third, largest | unexplained, mean | said to contain it |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| merged with the partner | weight | merges | unexplained, least | unexplained, most | weights given | "
+        "found, mean | error, mean | error, largest | uninvolved third, largest | said to contain it | "
+        "said to contain the third |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for defender in (ORIGINAL, *RELEASES):
         for weight in WEIGHTS:
@@ -98,26 +101,29 @@ def attribution_table(found: Sequence[Part]) -> str:
             if rows:
                 lines.append(_line(defender, f"{weight}", rows))
         rows = [part for part in found if part.defender == defender]
-        if rows and defender == ORIGINAL:
+        if rows:
             lines.append(_line(defender, "all", rows))
     return "\n".join(lines)
 
 
 def _line(defender: str, weight: str, rows: Sequence[Part]) -> str:
     title = "the original" if defender == ORIGINAL else f"its `{defender}` release"
-    errors = [part.error for part in rows]
-    contained = sum(part.relation in ("same model", "fine-tune of it", "merge that contains it") for part in rows)
-    mean = "" if weight == "all" else f"{np.mean([part.ours for part in rows]):.2f}"
+    errors = [part.error for part in rows if part.error is not None]
+    ours = [part.ours for part in rows if part.ours is not None]
+    thirds = [part.third for part in rows if part.third is not None]
+    accused = [part.accused for part in rows if part.accused is not None]
     cells = (
         title,
         weight,
         len(rows),
-        mean,
-        f"{np.mean(errors):.3f}",
-        f"{max(errors):.3f}",
-        f"{100 * np.mean([error <= ALLOWED for error in errors]):.0f} %",
-        f"{max(part.third for part in rows):.2f}",
-        f"{np.mean([part.unexplained for part in rows]):.2f}",
-        f"{contained} of {len(rows)}",
+        f"{min(part.unexplained for part in rows):.2f}",
+        f"{max(part.unexplained for part in rows):.2f}",
+        f"{len(errors)} of {len(rows)}",
+        f"{np.mean(ours):.2f}" if ours and weight != "all" else "",
+        f"{np.mean(errors):.3f}" if errors else "",
+        f"{max(errors):.3f}" if errors else "",
+        f"{max(thirds):.2f}" if thirds else "",
+        f"{sum(part.contains for part in rows)} of {len(rows)}",
+        f"{sum(accused)} of {len(accused)}",
     )
     return f"| {' | '.join(map(str, cells))} |"

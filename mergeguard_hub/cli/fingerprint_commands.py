@@ -141,7 +141,7 @@ def described(found: Similarity) -> list[str]:
     return [
         f"score     {found.score:.4f}  (1 the same, near 0 unrelated)",
         f"distance  {found.distance:.1e}  (up to {found.rounding:.1e} counts as the same)",
-        f"p-value   {found.p_value:.1e}",
+        f"p-value   {found.p_value:.1e}  (of independently trained models)",
         f"sizes     {found.sizes:.1e}  (0 also where tokens were renumbered)",
     ]
 
@@ -151,7 +151,12 @@ def _show(found: Lineage, model: str, of: str, *, tables: bool) -> None:
     if not tables:
         return
     say(*described(found.similarity))
-    if found.weight is not None and found.cosine is not None:
-        say(f"weight    {found.weight:.2f}  (of its task vector)", f"cosine    {found.cosine:.2f}  (of task vectors)")
-        others = {name: weight for name, weight in found.weights.items() if name != of}
-        say(*(f"weight of {name}  {weight:.2f}" for name, weight in others.items()))
+    if found.cosine is None or found.unexplained is None:
+        return
+    say(f"cosine    {found.cosine:.2f}  (of task vectors)")
+    if found.weights is None:
+        missing = f"{100 * found.unexplained:.0f} % of what changed is not explained"
+        say(f"weight    none: {missing}. Give the other parts (--others), or the merge is ruined.")
+        return
+    say(f"weight    {found.weight:.2f}  (of its task vector)")
+    say(*(f"weight of {name}  {weight:.2f}" for name, weight in found.weights.items() if name != of))

@@ -11,6 +11,7 @@ from mergeguard_hub.errors import FingerprintError
 from mergeguard_hub.fingerprint.pairing import Key, common_keys, values_of
 from mergeguard_hub.fingerprint.record import Fingerprint
 
+EXPLAINED = 0.5  # largest unexplained share at which weights are given, our choice: see docs/fingerprint.md
 _STILL = 1e-6  # a fine-tune nearer to the base than this, relative, has no task vector to look for
 
 
@@ -19,11 +20,12 @@ class Attribution:
     """What a merge is made of, in terms of known fine-tunes of one base.
 
     Attributes:
-        weights: name -> coefficient of the fine-tune's task vector, at least 0.
+        weights: name -> coefficient of the fine-tune's task vector, at least 0; None where they explain less than half
+            of the changes (`EXPLAINED`), because a fit of that kind says nothing of how the model was made.
         unexplained: share of the merge's own changes that these do not explain, in [0, 1].
     """
 
-    weights: Mapping[str, float]
+    weights: Mapping[str, float] | None
     unexplained: float
 
 
@@ -32,7 +34,8 @@ def attribute(merge: Fingerprint, base: Fingerprint, fine_tunes: Mapping[str, Fi
 
     What is measured changes in proportion to a task vector as long as that is small, so the changes of a merge are the
     weighted sum of those of its parts. A fine-tune that is not given is missing from the sum and shows in
-    `unexplained`; one that resembles it gets some of its weight.
+    `unexplained`; one that resembles it gets some of its weight. Where more is missing than is there, or the merge was
+    ruined by a protection, there are no weights.
 
     Args:
         merge: the model in question.
@@ -41,6 +44,18 @@ def attribute(merge: Fingerprint, base: Fingerprint, fine_tunes: Mapping[str, Fi
 
     Raises:
         FingerprintError: no fine-tune is given, one does not differ from the base, or architectures differ.
+    """
+    weights, unexplained = fitted(merge, base, fine_tunes)
+    return Attribution(weights if unexplained <= EXPLAINED else None, unexplained)
+
+
+def fitted(
+    merge: Fingerprint, base: Fingerprint, fine_tunes: Mapping[str, Fingerprint]
+) -> tuple[dict[str, float], float]:
+    """Return coefficients that fit best, however badly, and the share of the changes that they leave unexplained.
+
+    Raises:
+        FingerprintError: see `attribute`.
     """
     if not fine_tunes:
         raise FingerprintError("no fine-tunes are given, so there is nothing to look for in the merge; give one.")
@@ -57,7 +72,7 @@ def attribute(merge: Fingerprint, base: Fingerprint, fine_tunes: Mapping[str, Fi
     weights, left = nnls(matrix, target)
     size = float(np.linalg.norm(target))
     shares = {name: float(weight) for name, weight in zip(fine_tunes, weights, strict=True)}
-    return Attribution(shares, 0.0 if size < _STILL else float(left / size) ** 2)
+    return shares, (0.0 if size < _STILL else float(left / size) ** 2)
 
 
 def changes(model: Fingerprint, base: Fingerprint, keys: list[Key]) -> np.ndarray:

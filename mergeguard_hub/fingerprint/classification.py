@@ -24,8 +24,8 @@ class Placement:
         base: name of the base that it was put to; None if it descends from none of them.
         scores: by name of the base: how alike they are, in [-1, 1], by the invariant fingerprint, of the bases of the
             model's architecture; the distance to the base's group, at least 0, by TensorGuard.
-        p_value: the chance of such likeness for models that know nothing of each other; None by TensorGuard, which has
-            none, or if no base has the model's architecture.
+        p_value: the chance of such likeness for independently trained models, see `Similarity`; None by TensorGuard,
+            which has none, or if no base has the model's architecture.
     """
 
     base: str | None

@@ -16,6 +16,7 @@ from mergeguard_hub.fingerprint.record import Fingerprint
 Kinship = Literal["same", "related", "unrelated"]
 RELATED = 0.5  # least score of related models; see docs/fingerprint.md for what related and unrelated ones reach
 SIGNIFICANT = 1e-3  # largest p-value of related models
+STRANGERS = 0.2  # score that independently trained models may reach: 0.17 at most in docs/fingerprint.md, rounded up
 _LEAST = 1e-5  # float32 sums in another order, our choice
 _EPS = {"BF16": torch.finfo(torch.bfloat16).eps, "F16": torch.finfo(torch.float16).eps}
 _COARSE = 2.0**-3  # one step of 8-bit floating-point weights
@@ -32,7 +33,8 @@ class Similarity:
             pipeline, that of its largest component: text encoders and decoders are shared by strangers.
         distance: root mean square of the relative differences; 0 for the same model, 1.4 for unrelated ones.
         rounding: distance up to which the models count as the same.
-        p_value: the chance of such a score for models that know nothing of each other's weights.
+        p_value: the chance of such a score for models that are no more alike than independently trained ones, which
+            have a likeness of up to `STRANGERS`: trained on similar data they agree a little.
         sizes: root mean square difference of the logarithms of sorted sizes, see `spectra`: 0 for the same model, also
             where its vocabulary was renumbered; small for models of one recipe too, so it decides nothing.
         places: how many forms were compared.
@@ -65,7 +67,7 @@ def compare(ours: Fingerprint, theirs: Fingerprint) -> Similarity:
     keys = common_keys(ours, theirs)
     left, right = values_of(ours), values_of(theirs)
     judged = largest(keys, ours)
-    found = agreement((key[2], left[key], right[key]) for key in keys if key[0] == judged)
+    found = agreement(((key[2], left[key], right[key]) for key in keys if key[0] == judged), likeness=STRANGERS)
     distance = float(np.sqrt(np.mean([_relative(left[key], right[key]) ** 2 for key in keys])))
     allowed = max(_rounding(ours), _rounding(theirs))
     if distance <= allowed:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mergeguard_hub.errors import FingerprintError
 from mergeguard_hub.fingerprint.agreement import agreement
-from mergeguard_hub.fingerprint.attribution import attribute, changes
+from mergeguard_hub.fingerprint.attribution import EXPLAINED, changes, fitted
 from mergeguard_hub.fingerprint.compare import SIGNIFICANT, Similarity, compare
 from mergeguard_hub.fingerprint.pairing import common_keys, values_of
 from mergeguard_hub.fingerprint.record import Fingerprint
@@ -28,7 +28,7 @@ WHOLE = 0.85  # least weight of a model that another is a fine-tune of, rather t
 CONTAINED = (
     0.3  # least cosine of the changes of a merge and of its part: fine-tunes of one base reach 0.22 by themselves
 )
-PART = 0.1  # least weight that counts where other fine-tunes are given, our choice
+PART = 0.1  # least weight that counts where other fine-tunes are given and explain the changes, our choice
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,13 @@ class Lineage:
     Attributes:
         relation: of the first model to the second. Without a base it is not known what a related model is.
         similarity: of the two as they are.
-        weight: coefficient of the second's task vector in the first; None without a base.
+        weight: coefficient of the second's task vector in the first; None without a base, or where the known fine-tunes
+            explain less than half of what changed, see `Attribution`.
         cosine: of what changed against the base, in [-1, 1]; None without a base.
-        p_value: the chance of such agreement for models that know nothing of each other's weights; with a base, of the
-            agreement of what changed against it.
-        weights: coefficients of all known fine-tunes, {} without any.
+        p_value: that of `similarity`; with a base, the chance of such agreement for changes against it that have
+            nothing to do with each other. Changes of fine-tunes of one base may, so the verdict also takes a cosine.
+        weights: coefficients of all known fine-tunes; None where `weight` is.
+        unexplained: share of what changed against the base that they do not explain, in [0, 1]; None without a base.
     """
 
     relation: Relation
@@ -50,7 +52,8 @@ class Lineage:
     weight: float | None
     cosine: float | None
     p_value: float
-    weights: Mapping[str, float]
+    weights: Mapping[str, float] | None
+    unexplained: float | None
 
     @property
     def contains(self) -> bool:
@@ -68,7 +71,9 @@ def lineage(
     """Say what a model has to do with another: whether it is it, descends from it, or was merged with it.
 
     Two fine-tunes of one base are as alike as a fine-tune and a merge with it, so without the base nothing more than
-    "related" can be said. With it, what both changed against it is compared.
+    "related" can be said. With it, what both changed against it is compared. Whether it is contained is decided by the
+    weight where the known fine-tunes, `others` among them, explain the changes, and by the cosine of changes otherwise:
+    in a merge that a protection has ruined weights mean nothing, but what is left of the changes may still agree.
 
     Args:
         model: the model in question.
@@ -84,29 +89,31 @@ def lineage(
         if others:
             raise FingerprintError("other fine-tunes say something only beside their base; give the base too.")
         named: Relation = {"same": "same model", "related": "related", "unrelated": "unrelated"}[similarity.kinship]  # type: ignore[assignment]
-        return Lineage(named, similarity, None, None, similarity.p_value, {})
+        return Lineage(named, similarity, None, None, similarity.p_value, None, None)
     keys = common_keys(model, of, base)
     ours, theirs, before = values_of(model), values_of(of), values_of(base)
     moved = agreement((key[2], ours[key] - before[key], theirs[key] - before[key]) for key in keys)
     name = of.name or "it"
-    weights = attribute(model, base, {name: of, **{k: v for k, v in (others or {}).items() if k != name}}).weights
+    known = {name: of, **{k: v for k, v in (others or {}).items() if k != name}}
+    weights, unexplained = fitted(model, base, known)
+    explained = unexplained <= EXPLAINED
     cosine = _cosine(changes(model, base, keys), changes(of, base, keys))
-    relation = _relation(similarity, compare(model, base), weights[name], cosine, moved.p_value, alone=not others)
-    return Lineage(relation, similarity, weights[name], cosine, moved.p_value, weights)
+    enough = weights[name] >= PART if others and explained else cosine >= CONTAINED
+    found = enough and moved.p_value <= SIGNIFICANT
+    relation = _relation(similarity, compare(model, base), found=found, whole=weights[name] >= WHOLE)
+    given = (weights[name], weights) if explained else (None, None)
+    return Lineage(relation, similarity, given[0], cosine, moved.p_value, given[1], unexplained)
 
 
-def _relation(
-    similarity: Similarity, to_base: Similarity, weight: float, cosine: float, p_value: float, *, alone: bool
-) -> Relation:
+def _relation(similarity: Similarity, to_base: Similarity, *, found: bool, whole: bool) -> Relation:
     if similarity.kinship == "same":
         return "same model"
     if not similarity.related and not to_base.related:
         return "unrelated"
     if to_base.kinship == "same":
         return "its base"
-    found = p_value <= SIGNIFICANT and (cosine >= CONTAINED if alone else weight >= PART)
     if found:
-        return "fine-tune of it" if weight >= WHOLE else "merge that contains it"
+        return "fine-tune of it" if whole else "merge that contains it"
     return "fine-tune of the same base"
 
 

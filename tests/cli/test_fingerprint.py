@@ -44,6 +44,11 @@ def test_lineage_with_and_without_a_base(here: Path) -> None:
     found = _json("lineage", "out", "--of", "tuned", "--base", "model")
     assert (found["relation"], found["contains"]) == ("its base", False)
     assert _json("lineage", "tuned", "--of", "tuned", "--base", "model", "--others", "tuned")["contains"] is True
+    unexplained = _json("lineage", "stranger", "--of", "tuned", "--base", "model")
+    assert (unexplained["weight"], unexplained["weights"], unexplained["contains"]) == (None, None, False)
+    assert float(str(unexplained["unexplained"])) > 0.5
+    shown = run("lineage", "stranger", "--of", "tuned", "--base", "model").stdout
+    assert "% of what changed is not explained" in shown
     said = run("lineage", "tuned", "--of", "model")
     assert "tuned to model: related." in said.stdout
     assert run("lineage", "tuned", "--of", "model", "--others", "out").exit_code == 1

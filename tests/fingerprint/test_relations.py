@@ -17,6 +17,7 @@ from mergeguard_hub.fingerprint import (
     plot_tree,
 )
 from mergeguard_hub.fingerprint.agreement import agreement
+from mergeguard_hub.fingerprint.compare import STRANGERS
 from mergeguard_hub.protection import Recipe
 from tests.fingerprint.scenes import Tensors, mixed, protected, scene, taken, weights
 
@@ -41,11 +42,12 @@ def test_a_release_is_the_same_model_and_nothing_else_is(family: str) -> None:
     assert (found.kinship, found.distance < 2e-5, found.sizes < 1e-5) == ("same", True, True)
     for other in (_base(family), _task(family, 2)):
         related = compare(taken(family, other), ours)
-        assert (related.kinship, related.p_value < 1e-3) == ("related", True)
+        assert (related.kinship, related.p_value < 1e-6) == ("related", True)
         assert 0.9 < related.score < 1
     stranger = compare(taken(family, weights(family, seed=7)), ours)
     assert (stranger.kinship, stranger.related, abs(stranger.score) < 0.2) == ("unrelated", False, True)
     assert stranger.distance == pytest.approx(2**0.5, abs=0.15)
+    assert stranger.p_value > 0.05
 
 
 @families
@@ -76,9 +78,11 @@ def test_weights_of_a_merge_are_found_again(family: str) -> None:
     known = {str(weight): taken(family, part) for weight, part in parts.items()}
     known["absent"] = taken(family, _task(family, 4))
     found = attribute(taken(family, mixed(base, parts)), taken(family, base), known)
+    assert found.weights is not None
     assert found.weights == pytest.approx({"0.5": 0.5, "0.2": 0.2, "0.3": 0.3, "absent": 0.0}, abs=0.08)
     assert found.unexplained < 0.1
     missing = attribute(taken(family, mixed(base, parts)), taken(family, base), {"0.5": known["0.5"]})
+    assert missing.weights is not None
     assert missing.weights["0.5"] == pytest.approx(0.5, abs=0.1)
     assert missing.unexplained > 0.2
 
@@ -90,7 +94,34 @@ def test_a_merge_of_a_little_is_found_beside_the_other_fine_tunes() -> None:
     found = lineage(merge, of=of, base=taken("llama", base), others=others)
     assert found.relation == "merge that contains it"
     assert found.weight == pytest.approx(0.2, abs=0.05)
+    assert found.weights is not None
     assert found.weights["two"] == pytest.approx(0.8, abs=0.05)
+
+
+def test_weights_are_not_given_where_the_fine_tunes_do_not_explain_the_merge() -> None:
+    """A merge with an `exact` release is ruined; the same merge with the original is the control."""
+    base, one, two = _base("llama"), _task("llama", 1), _task("llama", 2)
+    release, _ = protected(scene("llama").layout, one, Recipe.preset("exact"))
+    before, of, others = taken("llama", base), taken("llama", one, name="one"), {"two": taken("llama", two)}
+    for part, explained in ((one, True), (release, False)):
+        merge = taken("llama", mixed(base, {0.4: part, 0.6: two}))
+        found = attribute(merge, before, {"one": of, **others})
+        assert (found.weights is not None, found.unexplained <= 0.5) == (explained, explained)
+        said = lineage(merge, of=of, base=before, others=others)
+        assert (said.weight is not None, said.weights is not None, said.contains) == (explained,) * 3
+        assert said.unexplained == found.unexplained
+
+
+def test_a_weight_that_is_not_explained_decides_nothing() -> None:
+    """Of fourteen equal parts two are known: the weight is not given, and the cosine is too small to name the part."""
+    base, one, *rest = _base("llama"), *(_task("llama", seed) for seed in range(1, 15))
+    merge = taken("llama", mixed(base, {0.15 + i / 1000: part for i, part in enumerate([one, *rest])}))
+    of, others = taken("llama", one, name="one"), {"two": taken("llama", rest[0])}
+    found = lineage(merge, of=of, base=taken("llama", base), others=others)
+    assert (found.weight, found.relation) == (None, "fine-tune of the same base")
+    assert found.cosine is not None
+    assert found.cosine < 0.3
+    assert found.p_value < 1e-3
 
 
 def test_the_nearest_base_is_the_one_it_descends_from() -> None:
@@ -118,6 +149,28 @@ def test_chance_is_judged_right() -> None:
     assert 0.4 < found.mean() < 0.6
     assert (found <= 0.05).mean() < 0.1
     assert (found <= 0.01).mean() < 0.035
+
+
+@pytest.mark.parametrize("likeness", [0.2, 0.1, 0.05])
+def test_models_as_alike_as_strangers_are_not_significant(likeness: float) -> None:
+    """Tested against a likeness of 0.2, p-values lie where they must, or higher; against none, they do not."""
+    draws = np.random.default_rng(1)
+
+    def pair(kind: str, shared: float) -> tuple[str, np.ndarray, np.ndarray]:
+        ours, own = draws.normal(size=(2, 12, 12))
+        return kind, ours, shared * ours + (1 - shared**2) ** 0.5 * own
+
+    def drawn(shared: float) -> list[tuple[str, np.ndarray, np.ndarray]]:
+        return [pair(kind, shared) for kind in ("units", "gate") for _ in range(6)]
+
+    models = [drawn(likeness) for _ in range(200)]
+    found, independent = (np.array([agreement(m, likeness=null).p_value for m in models]) for null in (STRANGERS, 0.0))
+    assert (found <= 0.05).mean() < 0.1
+    assert (found <= 0.01).mean() < 0.035
+    assert (independent <= 0.05).mean() > 0.2
+    assert (found > independent).all()
+    assert agreement(drawn(0.8), likeness=STRANGERS).p_value < 1e-6
+    assert agreement(models[0], likeness=STRANGERS).score == pytest.approx(agreement(models[0]).score)
 
 
 def test_diagonals_which_are_of_one_sign_in_every_model_say_nothing() -> None:
