@@ -131,23 +131,15 @@ def snippets(
     )
 
 
-class _Offer(gr.Dropdown):
-    """A list whose choices follow other choices; `Choice` says in a sentence what is not offered.
+def dropdown(label: str, **settings: Any) -> gr.Dropdown:
+    """Lay out a short list to choose from; `Choice` says in a sentence what is not offered.
 
     Gradio would compare a value with the list as it stood when the page was built, and so refuse to callers of the API
-    what visitors of the page may choose.
+    what visitors of the page, where lists follow other choices, may choose.
     """
-
-    is_template = True  # to Gradio's front end it is a plain list
-
-    def preprocess(self, payload: Any) -> Any:
-        """Return the value as it came."""
-        return payload
-
-
-def dropdown(label: str, **settings: Any) -> gr.Dropdown:
-    """Lay out a short list to choose from."""
-    return _Offer(label=label, filterable=False, **settings)
+    made = gr.Dropdown(label=label, filterable=False, **settings)
+    made.preprocess = lambda payload: payload  # type: ignore[method-assign]  # a class of ours would cost a .pyi file
+    return made
 
 
 def titled(shelf: Shelf, models: list[str]) -> list[tuple[str, str]]:
