@@ -93,7 +93,7 @@ def strangers(work: Path, cache: Path) -> str:
         known[f"seed {seed}"] = fingerprint_folder(place)
     pairs = [(one, two) for i, one in enumerate(known) for two in list(known)[i + 1 :]]
     found = [(one, two, compare(known[one], known[two])) for one, two in pairs]
-    said = "; ".join(f"{a} and {b}: score {s.score:.2f}, p-value {s.p_value:.1e}, {s.kinship}" for a, b, s in found)
+    said = "; ".join(f"{a} and {b}: score {s.score:.2f}, {s.kinship}" for a, b, s in found)
     return f"Bases of the vision family, trained on the same pictures from other random weights: {said}."
 
 

@@ -26,7 +26,7 @@ Relation = Literal[
 ]
 WHOLE = 0.85  # least weight of a model that another is a fine-tune of, rather than a merge with, our choice
 CONTAINED = (
-    0.3  # least cosine of the changes of a merge and of its part: fine-tunes of one base reach 0.22 by themselves
+    0.3  # least cosine of the changes of a merge and of its part: fine-tunes of the zoo reach 0.22 by themselves
 )
 PART = 0.1  # least weight that counts where other fine-tunes are given and explain the changes, our choice
 
