@@ -63,7 +63,7 @@ def picture(name: str) -> Callable[[Any, int], Any]:
 
 def rows() -> Iterator[str]:
     """Yield the rows of the table."""
-    yield "| model | what | load, s | first, s | median of the others, s | most, s |"
+    yield "| model | what | load, s | first, s | median of the others, s | most of the others, s |"
     yield "|---|---|---|---|---|---|"
     for family, names in MODELS.items():
         for name in names:
