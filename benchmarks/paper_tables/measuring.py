@@ -21,9 +21,10 @@ from mergeguard_hub.audit.scoring import write_whole
 from mergeguard_hub.merging import AdaMerging, merge_folders
 
 ADA = "AdaMerging"
-SAMPLE, STEPS, RATE = 100, 100, 2e-4  # labelled examples, steps and learning rate of the free-rider; our choice
+SAMPLE, STEPS, RATE = 100, 30, 2e-4  # labelled examples, steps and learning rate of the free-rider; our choice
 SIZE = 32
-ADA_STEPS, ADA_SIZE, ADA_INPUTS = 200, 16, 320  # per task; the authors take 500 steps and all test inputs
+ADA_STEPS, ADA_RATE = 50, 1e-2  # the authors take 500 steps at a tenth of the rate
+ADA_SIZE, ADA_INPUTS = 16, 320  # inputs of each task per step and in all; the authors take all test inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +179,7 @@ class Measuring:
         def probabilities(weights: dict[str, Tensor], batch: tuple[str, Batch]) -> Tensor:
             return logits(lambda **inputs: functional_call(model, weights, (), inputs), *batch)
 
-        found = AdaMerging(steps=ADA_STEPS).learn(
+        found = AdaMerging(steps=ADA_STEPS, learning_rate=ADA_RATE).learn(
             dict(copy.deepcopy(model).state_dict()), models, probabilities, batches
         )
         model.load_state_dict(found.weights)

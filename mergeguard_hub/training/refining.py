@@ -22,6 +22,7 @@ from mergeguard_hub.training.ranking import (
     negative_loss,
     prepared,
     rank_by_gradient,
+    tuned_layers,
     with_weights,
 )
 
@@ -34,15 +35,15 @@ class Race:
         share: of the layers that are wanted as critical.
         budget: what may be spent, as a fraction of the cost of masking every layer on every batch; higher is nearer to
             the exact ranking. The race goes on for its first batches whatever they cost.
-        gradient: fraction of the batches that the first-order estimate is taken over. On few of them it is mostly
-            noise, and proposes layers that do not matter.
+        gradient: fraction of the budget that goes into the first-order estimate, which is taken over as many batches as
+            that pays for. On few of them it is mostly noise, and proposes layers that do not matter.
         proposals: how many layers enter the race, as a multiple of those wanted.
         first_batches: batches that every one of them is masked for; at least 2.
     """
 
     share: float = 0.1
     budget: float = 0.05
-    gradient: float = 0.375
+    gradient: float = 0.6
     proposals: float = 2.0
     first_batches: int = 4
 
@@ -93,11 +94,13 @@ def refine(
             f"{len(batches)} batches are too few to race over, {plan.first_batches} are needed: cut the samples into "
             "smaller batches, or rank exactly."
         )
-    first = math.ceil(plan.gradient * len(batches))
-    guess = rank_by_gradient(model, base, batches[:first], layers=layers, score=score)
+    ranked = tuned_layers(model, base) if layers is None else layers
+    budget = plan.budget * (len(ranked) + 1) * len(batches)  # in forward passes of one batch
+    first = min(len(batches), math.ceil(plan.gradient * budget / 3))
+    guess = rank_by_gradient(model, base, batches[:first], layers=ranked, score=score)
     wanted = len(guess.critical(plan.share))
     proposed = guess.ranked[: math.ceil(plan.proposals * wanted)]
-    left = plan.budget * (len(guess.layers) + 1) * len(batches) - 3 * first
+    left = budget - 3 * first
     entered = {layer: guess.layers[layer] for layer in proposed}
     seen, cost = _race(model, base, batches, entered, score=score, wanted=wanted, least=plan.first_batches, budget=left)
     means = {layer: statistics.fmean(values) for layer, values in seen.items()}

@@ -90,10 +90,10 @@ def test_refining_with_everything_proposed_and_no_doubt_allowed_is_exact() -> No
 def test_refining_stays_within_its_budget() -> None:
     model, base = pairs.pair("llama")
     data = pairs.batches(model, 8, 1)
-    spent = {budget: refine(model, base, data, race=Race(budget=budget)).forwards for budget in (0.2, 0.5)}
+    spent = {budget: refine(model, base, data, race=Race(budget=budget)).forwards for budget in (0.3, 0.8)}
     brute = len(tuned_layers(model, base)) + 1
-    assert spent[0.2] <= 0.2 * brute
-    assert spent[0.2] < spent[0.5] <= 0.5 * brute
+    assert spent[0.3] <= 0.3 * brute
+    assert spent[0.3] < spent[0.8] <= 0.8 * brute
 
 
 def test_the_gradient_is_exact_where_the_loss_is_linear() -> None:
