@@ -116,8 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
     )
     trainer.train()
     trainer.save_model(str(settings.out / "release"))
-    tokenizer.save_pretrained(settings.out / "release")
     if trainer.is_world_process_zero():
+        tokenizer.save_pretrained(settings.out / "release")
         compare(before, base, model.state_dict(), settings.out / "release", settings.questions)
     return next(entry for entry in reversed(trainer.state.log_history) if "transfer" in entry)
 
