@@ -36,7 +36,7 @@ CLEANING = {
 QUICK = ("weight_averaging", "task_arithmetic_0.6", "ties", "model_stock", "rebasing", "plane_search")
 ITEMS = {"vision": (200, 60), "language": (20, 6), "images": (8, 4)}  # of a grid's cell, of a search
 _HEAD = (
-    *("release", "seed", "alone", "the fine-tune alone", "partner", "of how many cells", "worst: joint gain", "how"),
+    *("release", "seed", "alone", "the fine-tune alone", "partner", "cells", "worst: joint gain", "how"),
     *("without our model", "advantage", "same, unprotected"),
 )
 
