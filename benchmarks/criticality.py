@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from mergeguard_hub.training import (
     Criticality,
+    Race,
     layers_of,
     rank_by_gradient,
     rank_exactly,
@@ -124,7 +125,9 @@ def measure(subject: Subject) -> list[str]:
     exact = run("exact, blocks in front reused", rank_both_halves)
     run("gradient at the model", lambda: rank_by_gradient(model, base, data, layers=layers, score=score, at=1.0))
     run("gradient half-way", lambda: rank_by_gradient(model, base, data, layers=layers, score=score))
-    run("refined", lambda: refine(model, base, data, layers=layers, score=score))
+    for budget in (0.05, 0.1):
+        title, plan = f"refined, {budget:.0%} of the cost", Race(budget=budget)
+        run(title, lambda plan=plan: refine(model, base, data, layers=layers, score=score, race=plan))  # type: ignore[misc]
     named = on_disk(exact, model, subject.folders[0])
     back = dict(zip(named.drops, exact.drops, strict=True))
     free = rank_without_data(*subject.folders, exclude=_others(subject, named))

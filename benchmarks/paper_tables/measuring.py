@@ -62,7 +62,7 @@ class Measuring:
 
     def base(self, task: str) -> float:
         """Return the base's score on a task."""
-        return self.kept(f"base | {task}", lambda: self._score(self.family.load(self.family.base), task, None))
+        return self.kept(f"base | {task}", lambda: self._score(self.family.load(self.family.base), task, whole=True))
 
     def guessing(self, task: str) -> float:
         """Return what guessing gets."""
@@ -71,7 +71,7 @@ class Measuring:
     def alone(self, release: Release, task: str) -> float:
         """Return a release's score on its own task."""
         folder = lambda: released(self.family, release, task, self.work)  # noqa: E731
-        return self.kept(f"{release.title} | {task}", lambda: self._score(self.family.load(folder()), task, None))
+        return self.kept(f"{release.title} | {task}", lambda: self._score(self.family.load(folder()), task, whole=True))
 
     def merged(self, release: Release, task: str, method: str, *, partners: Sequence[str] = (), on: str = "") -> float:
         """Return the score of a merge, on the defender's task unless another is named.
@@ -93,13 +93,21 @@ class Measuring:
         def measure() -> float:
             model = self._merge(release, task, method, others)
             scored = [on or task] if who != "all" else list(self.family.tuned) if release == PLAIN else [on or task]
-            found = {one: self._score(model, one, self.family.limit) for one in scored}
+            found = {one: self._score(model, one) for one in scored}
             for one, value in found.items():
                 if one != (on or task):
                     self.kept(key.rpartition(" | ")[0] + f" | {one}", lambda value=value: value)  # type: ignore[misc]
             return found[on or task]
 
         return self.kept(key, measure)
+
+    def all_released(self, release: Release, task: str, method: str) -> float:
+        """Return the score of a merge in which every model is released in that way."""
+
+        def measure() -> float:
+            return self._score(self._merged([self._folder(release, one) for one in self.family.tuned], method), task)
+
+        return self.kept(f"all {release.title}, {method} | {task}", measure)
 
     def unmasked(self, release: Release, task: str, mode: str) -> float:
         """Return the score of a merge by task arithmetic after Unmask, "task_vector" or "literal"."""
@@ -111,7 +119,7 @@ class Measuring:
             shop = Workshop(mine.tensors(), base.tensors(), partners, merge=self.family.methods["TA"].merge)
             with tempfile.TemporaryDirectory(dir=self._room()) as place:
                 base.write(next(attack.candidates(shop)).weights, Path(place) / "model")
-                return self._score(self.family.load(Path(place) / "model"), task, self.family.limit)
+                return self._score(self.family.load(Path(place) / "model"), task)
 
         return self.kept(f"Unmask {mode}, {release.title} {task} | {task}", measure)
 
@@ -140,7 +148,7 @@ class Measuring:
                 grad_erase(model, batches, **settings)
             else:
                 recover(model, batches, **settings)
-            return self._score(model, task, family.limit)
+            return self._score(model, task)
 
         return self.kept(f"{'GradErase' if erase else 'recovery'}, {who} | {task}", measure)
 
@@ -151,15 +159,19 @@ class Measuring:
         self.work.mkdir(parents=True, exist_ok=True)
         return self.work
 
-    def _score(self, model: nn.Module, task: str, limit: int | None) -> float:
-        known = self.family.tasks[task]
-        return 100 * known.score(self.family.wrap(model), limit=limit).value
+    def _score(self, model: nn.Module, task: str, *, whole: bool = False) -> float:
+        limit = None if whole else self.family.limit
+        return 100 * self.family.tasks[task].score(self.family.wrap(model), limit=limit).value
 
     def _merge(self, release: Release, task: str, method: str, others: Sequence[str]) -> nn.Module:
         family, mine = self.family, self._folder(release, task)
         models = [mine if one == task else family.tuned[one] for one in family.tuned if one == task or one in others]
+        return self._merged(models, method)
+
+    def _merged(self, models: Sequence[Path], method: str) -> nn.Module:
         if method == ADA:
             return self._learned(models)
+        family = self.family
         with tempfile.TemporaryDirectory(dir=self._room()) as place:
             merge_folders(family.methods[method], base=family.base, models=models, target=Path(place) / "model")
             return family.load(Path(place) / "model")

@@ -20,7 +20,7 @@ def report(measuring: Measuring, *, strengths: bool = False) -> str:
         measuring: of one family.
         strengths: also train stage 1 at other learning rates.
     """
-    parts = [alone, merged, beside_params, ablation, attacked, pairs, *([stronger] if strengths else [])]
+    parts = [alone, merged, beside_params, ablation, attacked, everyone, pairs, *([stronger] if strengths else [])]
     return "\n".join(line for part in parts for line in (*part(measuring), ""))
 
 
@@ -91,6 +91,13 @@ def pairs(m: Measuring) -> Iterator[str]:
     for release, title in ((PLAIN, "not protected"), (BOTH, "**MergeGuard**"), (PARAMS, "PaRaMS")):
         yield _row(m, f"{title}, the defender's task", _paired(m, release, own=True))
         yield _row(m, f"{title}, the partner's task", _paired(m, release, own=False))
+
+
+def everyone(m: Measuring) -> Iterator[str]:
+    """Yield what the paper may mean and does not say: a merge in which every model is protected."""
+    yield from _head(m, "Perhaps the paper's table 2: every model in the merge is protected")
+    for method in m.family.methods:
+        yield _row(m, f"{method}, **MergeGuard**", lambda task, method=method: m.all_released(BOTH, task, method))  # type: ignore[misc]
 
 
 def stronger(m: Measuring) -> Iterator[str]:
