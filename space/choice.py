@@ -68,6 +68,13 @@ class Choice:
         return MERGES[self.merge].method(self.weight)
 
 
+def usual(family: str) -> Choice:
+    """Return what a tab shows before anybody chose: the family's first two models, merged in the first way."""
+    defender, partner, *_ = SHELVES[family].skills
+    merge, meaning = next(iter(MERGES.items()))
+    return Choice(family, defender, partner, merge, meaning.start)
+
+
 def checked_text(text: object, what: str) -> str:
     """Return what a visitor typed, without blanks around it.
 

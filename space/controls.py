@@ -37,29 +37,14 @@ class Controls:
 
     def restore(self, values: dict[str, Any]) -> Updates:
         """Return updates that fit together for the choices of an address; see `Built.restore`."""
-        first, *_ = self.shelf.skills
-        defender = values.get("defender", first)
-        merge = values.get("merge", next(iter(MERGES)))
-        updates: Updates = {
-            "defender": {"value": defender},
-            "partner": partner_of(self.shelf, defender, values.get("partner")),
-            "protection": protection_of(self.shelf, defender, values.get("protection")),
-            "merge": {"value": merge},
-            "weight": weight_of(merge, values.get("weight")),
-        }
-        return updates
+        return fitting(self.shelf, values)
 
 
 def lay_out(family: str) -> Controls:
     """Lay out the choices of a family where this is called."""
     shelf = SHELVES[family]
-    first, second, *_ = shelf.skills
-    merge_name, merge_start = next(iter(MERGES.items()))
-    defender = dropdown("Defender", choices=titled(shelf, list(shelf.skills)), value=first)
-    partner = dropdown("Partner", choices=titled(shelf, shelf.partners(first)), value=second)
-    protection = dropdown("Protection", **protection_of(shelf, first, None))
-    merge = dropdown("Merge method", choices=list(MERGES), value=merge_name)
-    weight = gr.Slider(0, step=0.05, label="Merge weight", buttons=[], **weight_of(merge_name, merge_start.start))
+    laid_out = components(fitting(shelf, {}))
+    defender, partner, protection, *_ = laid_out
 
     def on_defender(chosen: str, present: str, protected: str) -> list[Any]:
         return [
@@ -67,13 +52,28 @@ def lay_out(family: str) -> Controls:
             gr.update(**protection_of(shelf, chosen, protected)),
         ]
 
-    defender.input(
+    defender.input(  # type: ignore[attr-defined]
         on_defender,
         [defender, partner, protection],
         [partner, protection],
         api_visibility="private",
         show_progress="hidden",
     )
+    return Controls(shelf, laid_out)
+
+
+def components(start: Updates) -> tuple[Component, ...]:
+    """Lay out the five, in the order of `NAMES`; the weight follows the merge.
+
+    Args:
+        start: what they show at first, from `fitting`.
+    """
+    defender, partner, protection, merge = (
+        dropdown(label, **start[name])
+        for label, name in zip(("Defender", "Partner", "Protection", "Merge method"), NAMES[:-1], strict=True)
+    )
+    weight = gr.Slider(0, step=0.05, label="Merge weight", buttons=[], **start["weight"])
+    weight.preprocess = lambda payload: payload  # type: ignore[method-assign]  # as in `dropdown`: its range follows
     merge.input(
         lambda chosen: gr.update(**weight_of(chosen, None)),
         merge,
@@ -81,7 +81,21 @@ def lay_out(family: str) -> Controls:
         api_visibility="private",
         show_progress="hidden",
     )
-    return Controls(shelf, (defender, partner, protection, merge, weight))
+    return defender, partner, protection, merge, weight
+
+
+def fitting(shelf: Shelf, values: dict[str, Any]) -> Updates:
+    """Return what the five show, fitting together, where as many of them are chosen as `values` has."""
+    known = values.get("defender")
+    defender = known if known in shelf.skills else next(iter(shelf.skills))
+    merge = values.get("merge", next(iter(MERGES)))
+    return {
+        "defender": {"choices": titled(shelf, list(shelf.skills)), "value": defender},
+        "partner": partner_of(shelf, str(defender), values.get("partner")),
+        "protection": protection_of(shelf, str(defender), values.get("protection")),
+        "merge": {"choices": list(MERGES), "value": merge},
+        "weight": weight_of(merge, values.get("weight")),
+    }
 
 
 def chosen(family: str, defender: str, partner: str, protection: str, merge: str, weight: float) -> Choice:

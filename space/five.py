@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -59,17 +60,25 @@ def folder_of(choice: Choice, column: str) -> Path:
     return choice.shelf.folder({BASE: BASE, "defender": choice.defender, "partner": choice.partner}[column])
 
 
-def merged_tensors(choice: Choice, column: str) -> dict[str, Tensor]:
-    """Merge on the files' tensors, as merge tools do.
+def tensors_of(choice: Choice, who: str) -> dict[str, Tensor]:
+    """Return what fine-tuning changes of a model in `folder_of`: views of its files, as merge tools read them."""
+    return ModelFolder(folder_of(choice, who)).tensors(*tuned_parts(choice.shelf))
+
+
+def merged_with(choice: Choice, own: Mapping[str, Tensor]) -> Any:
+    """Merge a defender, in whatever state, with the partner, and return the model.
 
     Args:
         choice: what the visitor chose.
-        column: "control" for the merge with the unprotected defender, "merged" for the one with its release.
+        own: the defender's tensors, named as by `tensors_of`.
     """
-    parts = tuned_parts(choice.shelf)
-    merging = "defender" if column == "control" else "protected"
-    base, own, other = (ModelFolder(folder_of(choice, who)).tensors(*parts) for who in (BASE, merging, "partner"))
-    return choice.method.merge(base, [own, other])
+    return made_of(choice, choice.method.merge(tensors_of(choice, BASE), [own, tensors_of(choice, "partner")]))
+
+
+def made_of(choice: Choice, weights: Mapping[str, Tensor]) -> Any:
+    """Return the model that has these weights, and the base's where there are none."""
+    with ModelFolder(folder_of(choice, BASE)).loaded_with(weights) as model:
+        return model
 
 
 @cache
@@ -82,8 +91,7 @@ def tuned_parts(shelf: Shelf) -> tuple[str, ...]:
 def _load(choice: Choice, column: str) -> Any:
     if column not in ("control", "merged"):
         return ModelFolder(folder_of(choice, column)).load()
-    with ModelFolder(folder_of(choice, BASE)).loaded_with(merged_tensors(choice, column)) as model:
-        return model
+    return merged_with(choice, tensors_of(choice, "defender" if column == "control" else "protected"))
 
 
 def _identity(choice: Choice, column: str) -> tuple[Any, ...]:

@@ -38,7 +38,7 @@ def wire(page: gr.Blocks, tabs: gr.Tabs, built: Mapping[str, Built]) -> None:
         slug = asked.pop("tab", "")
         if slug not in built:
             return [gr.skip() for _ in outputs]
-        updates = _updates(built[slug], asked)
+        updates = updates_of(built[slug], asked)
         return [
             gr.update(selected=slug),
             *(gr.update(**updates[name]) if own == slug and name in updates else gr.skip() for own, name in opened),
@@ -49,23 +49,29 @@ def wire(page: gr.Blocks, tabs: gr.Tabs, built: Mapping[str, Built]) -> None:
     )
 
 
-def _updates(tab: Built, asked: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    values = {name: accepted(tab.choices[name], text) for name, text in asked.items() if name in tab.choices}
+def updates_of(tab: Built, asked: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return updates for the choices of a tab, from what an address says."""
+    fits = tab.restore is None  # otherwise it says what fits: the range of a weight follows the merge
+    values = {
+        name: accepted(tab.choices[name], text, within=fits) for name, text in asked.items() if name in tab.choices
+    }
     known = {name: value for name, value in values.items() if value is not None}
     if tab.restore is not None and known:
         return tab.restore(known)
     return {name: {"value": value} for name, value in known.items()}
 
 
-def accepted(component: Component, text: str) -> Any:
+def accepted(component: Component, text: str, *, within: bool = True) -> Any:
     """Return the value that a choice takes from an address, or None if it does not take it.
 
     Args:
         component: the choice.
         text: as it stands in the address; anybody can write anything there.
+        within: whether a slider's number has to be in the range that it had when the page was built.
     """
     if isinstance(component, gr.Slider | gr.Number):
-        return _number(text, component.minimum, component.maximum)
+        bounded = within or not isinstance(component, gr.Slider)
+        return _number(text, *((component.minimum, component.maximum) if bounded else (None, None)))
     if isinstance(component, gr.Checkbox):
         return {"true": True, "false": False}.get(text)
     if isinstance(component, gr.Radio | gr.Dropdown):

@@ -76,3 +76,7 @@ def _modules(model: Any) -> Iterator[nn.Module]:
 
 
 MODELS = Store()
+
+IN_USE: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+"""Held, by family, while its models compute: a pipeline's scheduler and a model's generation settings are changed by
+use, and two tabs may have got the same model."""

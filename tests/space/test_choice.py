@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from space.choice import LONGEST_PROMPT, Choice, ChoiceError, checked_text
+from space.controls import fitting
 from space.failures import in_sentences
 from space.merges import MERGES
-from space.share import accepted
+from space.page import Built
+from space.share import accepted, updates_of
 from space.shelf import SHELVES
 from space.snippet import commands_of, python_of
 from space.store import Store
@@ -123,3 +125,11 @@ def test_a_store_keeps_within_its_budget() -> None:
     assert store.held_bytes == 8_000
     store.get("large", lambda: torch.nn.Linear(10_000, 1))
     assert store.held_bytes == 8_000
+
+
+def test_an_address_gives_a_weight_that_its_merge_takes() -> None:
+    tab = Built({"merge": gr.Dropdown(list(MERGES)), "weight": gr.Slider(0, 1, 0.5)}, restore=lambda known: known)
+    assert updates_of(tab, {"merge": "TIES", "weight": "1.2"}) == {"merge": "TIES", "weight": 1.2}
+    shelf = SHELVES["vision"]
+    assert fitting(shelf, {"merge": "TIES", "weight": 1.2})["weight"]["value"] == 1.2
+    assert fitting(shelf, {"merge": "Weight averaging", "weight": 1.2})["weight"]["value"] == 0.5

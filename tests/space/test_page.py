@@ -119,6 +119,11 @@ def test_hostile_weights_are_refused_in_a_sentence(address: str, weight: str) ->
         assert 400 <= started.status_code < 500
 
 
+def test_the_api_takes_what_visitors_of_the_page_may_choose(client: Client) -> None:
+    state, _ = client.predict("digits", "scenes", "params", "TIES", 1.2, api_name="/vision")
+    assert "Computed just now" in str(state)
+
+
 def test_the_server_lives_on_and_computes(client: Client) -> None:
     state, result = client.predict("scenes", "aerial", "exact", "TIES", 1.0, api_name="/vision")
     assert "Computed just now" in str(state)

@@ -10,18 +10,17 @@ import pandas as pd
 
 from space.audits import audit_of
 from space.cancelling import cancels
-from space.choice import Choice, ChoiceError
+from space.choice import ChoiceError, usual
 from space.controls import chosen
 from space.failures import in_sentences
 from space.gallery import first_view
 from space.gpu import on_gpu
-from space.merges import MERGES
 from space.page import Built, Page
 from space.pages.attacks import heat, path
 from space.pages.attacks.controls import FIRST, fitting, lay_out
 from space.pages.attacks.live import SUBJECTS, stages
 from space.pages.attacks.view import render
-from space.shelf import HARDENED, SHELVES
+from space.shelf import HARDENED
 from space.status import Status
 
 _SLUG = "attacks"
@@ -95,10 +94,7 @@ def merge_path(family: str, defender: str, partner: str, protection: str) -> Ite
 
 def first() -> str:
     """Compute what is shown before anything is run."""
-    shelf = SHELVES[FIRST]
-    defender, partner, *_ = shelf.skills
-    merge, meaning = next(iter(MERGES.items()))
-    *_, (_, result) = stages(Choice(FIRST, defender, partner, merge, meaning.start))
+    *_, (_, result) = stages(usual(FIRST))
     return render(result)
 
 

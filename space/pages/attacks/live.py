@@ -15,10 +15,10 @@ from mergeguard_hub.audit.model_folder import ModelFolder
 from mergeguard_hub.audit.tasks import Score
 from mergeguard_hub.checkpoint import CheckpointTensors
 from space.choice import Choice
-from space.five import folder_of, model_of, tuned_parts
+from space.five import folder_of, merged_with, model_of, tuned_parts
 from space.release import source_of
 from space.shelf import BASE, SHELVES
-from space.store import MODELS
+from space.store import IN_USE, MODELS
 from space.zoo.tasks import task
 
 ITEMS: Mapping[str, int | None] = {"images": 12, "language": 24, "vision": None}
@@ -101,19 +101,13 @@ def scores_of(choice: Choice, subject: str) -> dict[str, Score]:
     """Return how one of `SUBJECTS` or the base does on the defender's and on the partner's task."""
     model = _attacked_merge(choice) if subject == "attacked" else model_of(choice, subject)
     names = (choice.defender, choice.partner)
-    return {name: task(choice.family, name).score(model, limit=ITEMS[choice.family]) for name in names}
+    with IN_USE[choice.family]:
+        return {name: task(choice.family, name).score(model, limit=ITEMS[choice.family]) for name in names}
 
 
 def _attacked_merge(choice: Choice) -> object:
-    def make() -> object:
-        own = attacked(choice.family, choice.defender, choice.protection).weights
-        folders = (ModelFolder(folder_of(choice, who)) for who in (BASE, "partner"))
-        base, other = (folder.tensors(*tuned_parts(choice.shelf)) for folder in folders)
-        merged = choice.method.merge(base, [own, other])
-        with ModelFolder(folder_of(choice, BASE)).loaded_with(merged) as model:
-            return model
-
-    return MODELS.get(("attacked", choice), make)
+    found = attacked(choice.family, choice.defender, choice.protection)
+    return MODELS.get(("attacked", choice), lambda: merged_with(choice, found.weights))
 
 
 @cache

@@ -10,10 +10,9 @@ import pandas as pd
 from mergeguard_hub.attacks import Workshop
 from mergeguard_hub.audit.defaults import PATH
 from mergeguard_hub.audit.merge_path import MergePath
-from mergeguard_hub.audit.model_folder import ModelFolder
 from space.audits import audit_of
 from space.choice import Choice
-from space.five import folder_of, tuned_parts
+from space.five import made_of, tensors_of
 from space.shelf import BASE
 from space.zoo.tasks import task
 
@@ -54,12 +53,11 @@ def point(choice: Choice, who: str, position: int) -> tuple[float, ...]:
         who: "defender" or "protected".
         position: in `POINTS`.
     """
-    parts = tuned_parts(choice.shelf)
-    own, base, other = (ModelFolder(folder_of(choice, name)).tensors(*parts) for name in (who, BASE, "partner"))
+    own, base, other = (tensors_of(choice, name) for name in (who, BASE, "partner"))
     (candidate,) = MergePath((POINTS[position],)).candidates(Workshop(own, base, [other]))
-    with ModelFolder(folder_of(choice, BASE)).loaded_with(candidate.weights) as model:
-        names = (choice.defender, choice.partner)
-        return tuple(task(choice.family, name).score(model, limit=_ITEMS).value for name in names)
+    model = made_of(choice, candidate.weights)
+    names = (choice.defender, choice.partner)
+    return tuple(task(choice.family, name).score(model, limit=_ITEMS).value for name in names)
 
 
 def audited(family: str, *, hardened: bool = False) -> tuple[pd.DataFrame, str]:

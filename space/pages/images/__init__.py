@@ -7,21 +7,19 @@ from typing import Any
 
 import gradio as gr
 
+from space.bench import column_by_column, hub_boxes
+from space.bench import lay_out as lay_out_bench
 from space.cancelling import cancels
-from space.choice import Choice
+from space.choice import usual
 from space.controls import Controls, chosen, lay_out, snippets
 from space.failures import in_sentences
-from space.five import COLUMNS
-from space.gallery import first_view
 from space.gpu import on_gpu, other_models_welcome
-from space.merges import MERGES
 from space.page import Built, Page
 from space.pages.images import from_hub
 from space.pages.images.compare import compare, stages
 from space.pages.images.prompts import FIRST_SEED, LARGEST_SEED, LONGEST, MOST, WORDS, drawing_of, ready, starting, wish
 from space.pages.images.view import render
 from space.shelf import SHELVES
-from space.status import Status
 
 FAMILY = "images"
 _SLUG = "images"
@@ -51,41 +49,26 @@ def show(
         The state of the run and the result, both HTML.
     """
     wanted = wish(chosen(FAMILY, defender, partner, protection, merge, weight), prompts, seed)
-    status = Status(len(COLUMNS))
-    yield status.now(f"Drawing: {COLUMNS[0].title}"), gr.skip()
-    for column, known in stages(wanted):
-        status.step()
-        following = COLUMNS[COLUMNS.index(column) + 1 :]
-        said = status.now(f"Drawing: {following[0].title}") if following else status.finished("Computed just now")
-        yield said, render(known)
+    yield from column_by_column("Drawing", stages(wanted), render)
 
 
 def first() -> str:
     """Compute what is shown before anything is run."""
-    defender, partner, *_ = SHELVES[FAMILY].skills
-    merge, meaning = next(iter(MERGES.items()))
-    choice = Choice(FAMILY, defender, partner, merge, meaning.start)
-    return render(compare(wish(choice, starting(defender, partner), FIRST_SEED)))
+    choice = usual(FAMILY)
+    return render(compare(wish(choice, starting(choice.defender, choice.partner), FIRST_SEED)))
 
 
 def build() -> Built:
     """Lay out the tab."""
     gr.Markdown(_INTRODUCTION)
-    with gr.Row():
-        with gr.Column(scale=1, min_width=280):
-            controls = lay_out(FAMILY)
-            asked = _what_to_draw(controls)
-            run = gr.Button("Merge and draw", variant="primary", elem_id=f"{_SLUG}-run")
-            cancel = gr.Button("Cancel", elem_id=f"{_SLUG}-cancel")
-        with gr.Column(scale=4, min_width=320):
-            status = gr.HTML(elem_id=f"{_SLUG}-status")
-            result = gr.HTML(first_view(_SLUG), elem_id=f"{_SLUG}-result", min_height=320)
+    bench = lay_out_bench(_SLUG, "Merge and draw", _choose)
+    controls, asked = bench.chosen
     snippets(FAMILY, controls, asked=list(asked.values()), use=drawing_of)
     running: list[Any] = [
-        run.click(
+        bench.run.click(
             show,
             [*controls.components, *asked.values()],
-            [status, result],
+            list(bench.outputs),
             api_name="images",
             concurrency_limit=1,
             concurrency_id=FAMILY,
@@ -93,9 +76,26 @@ def build() -> Built:
         )
     ]
     if other_models_welcome():
-        running.append(from_hub.lay_out(controls, list(asked.values()), [status, result]))
-    cancels(cancel, running, status)
-    return Built({**controls.choices, **asked}, run, lambda values: {**_values(values), **controls.restore(values)})
+        running.append(
+            hub_boxes(
+                FAMILY,
+                from_hub.show,
+                title="Models of the Hub: any fine-tunes of one Stable Diffusion 1.5",
+                press="Fetch, merge and draw",
+                controls=controls,
+                asked=list(asked.values()),
+                outputs=bench.outputs,
+            )
+        )
+    cancels(bench.cancel, running, bench.status)
+    return Built(
+        {**controls.choices, **asked}, bench.run, lambda values: {**_values(values), **controls.restore(values)}
+    )
+
+
+def _choose() -> tuple[Controls, dict[str, Any]]:
+    controls = lay_out(FAMILY)
+    return controls, _what_to_draw(controls)
 
 
 def _what_to_draw(controls: Controls) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from PIL import Image
 from space.five import COLUMNS, Column, model_of
 from space.pages.images.prompts import Wish
 from space.shelf import SHELVES
+from space.store import IN_USE
 from space.zoo.images.scorer import Scorer, Seen
 from space.zoo.images.tasks import draw
 
@@ -75,7 +76,9 @@ def drawn(wish: Wish, column: str) -> tuple[Image.Image, ...]:
         wish: what is to be drawn.
         column: the name of one of `COLUMNS`.
     """
-    return tuple(draw(model_of(wish.choice, column), wish.prompts, [wish.seed] * len(wish.prompts)))
+    model = model_of(wish.choice, column)
+    with IN_USE[wish.choice.family]:
+        return tuple(draw(model, wish.prompts, [wish.seed] * len(wish.prompts)))
 
 
 @cache

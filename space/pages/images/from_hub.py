@@ -8,10 +8,8 @@ from typing import Any
 
 import gradio as gr
 import torch
-from gradio.components import Component
 
 from space.choice import Choice, ChoiceError
-from space.controls import NAMES, Controls
 from space.failures import in_sentences
 from space.five import COLUMNS
 from space.gpu import on_gpu
@@ -56,25 +54,6 @@ def show(
     ids = {"defender": defender, "partner": partner, BASE: base}
     with other_models(ids, protection=protection, method=choice.method, files=PIPELINE_FILES) as models:
         yield from _drawn(models, asked, noise, status)
-
-
-def lay_out(controls: Controls, asked: list[Component], outputs: list[Component]) -> Any:
-    """Lay out the boxes and their button where this is called; returns the event, so that it can be cancelled."""
-    with gr.Accordion("Models of the Hub: any fine-tunes of one Stable Diffusion 1.5", open=False):
-        boxes = [
-            gr.Textbox(label=f"{who} on the Hub", placeholder="owner/name") for who in ("Defender", "Partner", "Base")
-        ]
-        button = gr.Button("Fetch, merge and draw", elem_id="images-hub-run")
-    own = [controls.choices[name] for name in NAMES if name not in ("defender", "partner")]
-    return button.click(
-        show,
-        [*boxes, *own, *asked],
-        outputs,
-        api_name="images_of_the_hub",
-        concurrency_limit=1,
-        concurrency_id="images",
-        show_progress="hidden",
-    )
 
 
 def _drawn(models: OtherModels, prompts: tuple[str, ...], seed: int, status: Status) -> Iterator[tuple[str, str]]:

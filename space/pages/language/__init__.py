@@ -7,21 +7,20 @@ from typing import Any
 
 import gradio as gr
 
+from space.bench import hub_boxes
+from space.bench import lay_out as lay_out_bench
 from space.cancelling import cancels
-from space.choice import Choice, checked_text
+from space.choice import checked_text, usual
 from space.controls import Controls, chosen, lay_out, snippets
 from space.failures import in_sentences
 from space.five import COLUMNS
-from space.gallery import first_view
 from space.gpu import on_gpu, other_models_welcome
-from space.merges import MERGES
 from space.page import Built, Page, Updates
+from space.pages.language import from_hub
 from space.pages.language.chat import lay_out_chat
 from space.pages.language.compare import Comparison, compare, stages
-from space.pages.language.from_hub import lay_out_hub
 from space.pages.language.questions import examples
 from space.pages.language.view import render
-from space.shelf import SHELVES
 from space.status import Pace, Status
 from space.zoo.language.tasks import LONGEST_ANSWER
 
@@ -75,9 +74,7 @@ def _doing(comparison: Comparison) -> str:
 
 def first() -> str:
     """Compute what is shown before anything is run."""
-    defender, partner, *_ = SHELVES[FAMILY].skills
-    merge, meaning = next(iter(MERGES.items()))
-    return render(compare(Choice(FAMILY, defender, partner, merge, meaning.start), _first_question()))
+    return render(compare(usual(FAMILY), _first_question()))
 
 
 def build() -> Built:
@@ -85,32 +82,37 @@ def build() -> Built:
     gr.Markdown(_INTRODUCTION)
     question = gr.Textbox(_first_question(), label="Question", lines=3, elem_id=f"{_SLUG}-question")
     _examples(question)
-    with gr.Row():
-        with gr.Column(scale=1, min_width=280):
-            controls = lay_out(FAMILY)
-            run = gr.Button("Merge and ask", variant="primary", elem_id=f"{_SLUG}-run")
-            cancel = gr.Button("Cancel", elem_id=f"{_SLUG}-cancel")
-        with gr.Column(scale=4, min_width=320):
-            status = gr.HTML(elem_id=f"{_SLUG}-status")
-            result = gr.HTML(first_view(_SLUG), elem_id=f"{_SLUG}-result", min_height=320)
+    bench = lay_out_bench(_SLUG, "Merge and ask", lambda: lay_out(FAMILY))
+    controls = bench.chosen
     snippets(FAMILY, controls, asked=(question,), use=_asking)
-    running: Any = gr.on(
-        [run.click, question.submit],
-        show,
-        [*controls.components, question],
-        [status, result],
-        api_name="language",
-        concurrency_limit=1,
-        concurrency_id=FAMILY,
-        show_progress="hidden",
-    )
-    started = [running]
+    running: list[Any] = [
+        gr.on(
+            [bench.run.click, question.submit],
+            show,
+            [*controls.components, question],
+            list(bench.outputs),
+            api_name="language",
+            concurrency_limit=1,
+            concurrency_id=FAMILY,
+            show_progress="hidden",
+        )
+    ]
     if other_models_welcome():
-        started.append(lay_out_hub(controls, question, [status, result]))
-    cancels(cancel, started, status)
+        running.append(
+            hub_boxes(
+                FAMILY,
+                from_hub.show,
+                title="Models of the Hub: any fine-tunes of one language model",
+                press="Fetch, merge and ask",
+                controls=controls,
+                asked=[question],
+                outputs=bench.outputs,
+            )
+        )
+    cancels(bench.cancel, running, bench.status)
     chat = lay_out_chat(controls)
     choices = {**controls.choices, "question": question, **chat}
-    return Built(choices, run, lambda values: _restored(controls, values))
+    return Built(choices, bench.run, lambda values: _restored(controls, values))
 
 
 def _examples(question: gr.Textbox) -> None:

@@ -8,11 +8,9 @@ from typing import Any
 
 import gradio as gr
 import torch
-from gradio.components import Component
 
 from mergeguard_hub.audit.tasks import LanguageModel
 from space.choice import Choice, ChoiceError, checked_text
-from space.controls import NAMES, Controls
 from space.failures import in_sentences
 from space.five import COLUMNS
 from space.gpu import on_gpu
@@ -52,25 +50,6 @@ def show(
     ids = {"defender": defender, "partner": partner, BASE: base}
     with other_models(ids, protection=protection, method=choice.method, files=MODEL_FILES) as models:
         yield from _answered(models, asked, status)
-
-
-def lay_out_hub(controls: Controls, question: Component, outputs: list[Component]) -> Any:
-    """Lay out the boxes and their button where this is called; returns the event, so that it can be cancelled."""
-    with gr.Accordion("Models of the Hub: any fine-tunes of one language model", open=False):
-        boxes = [
-            gr.Textbox(label=f"{who} on the Hub", placeholder="owner/name") for who in ("Defender", "Partner", "Base")
-        ]
-        button = gr.Button("Fetch, merge and ask", elem_id="language-hub-run")
-    own = [controls.choices[name] for name in NAMES if name not in ("defender", "partner")]
-    return button.click(
-        show,
-        [*boxes, *own, question],
-        outputs,
-        api_name="language_of_the_hub",
-        concurrency_limit=1,
-        concurrency_id="language",
-        show_progress="hidden",
-    )
 
 
 def _answered(models: OtherModels, question: str, status: Status) -> Iterator[tuple[str, str]]:
