@@ -274,7 +274,7 @@ def example_inputs(model: Any, *, seed: int = 1, batch: int = 2, length: int = 1
             "timestep": torch.tensor([17, 803])[:batch],
             "encoder_hidden_states": noise(7, config.cross_attention_dim),
         }
-    if "ViT" in kind:
+    if "ViT" in kind or "CLIPVision" in kind:
         return {"pixel_values": noise(config.num_channels, config.image_size, config.image_size)}
     if "CLIPText" in kind:
         return {"input_ids": ended(tokens())}

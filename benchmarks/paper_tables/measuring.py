@@ -70,8 +70,12 @@ class Measuring:
 
     def alone(self, release: Release, task: str) -> float:
         """Return a release's score on its own task."""
-        folder = lambda: released(self.family, release, task, self.work)  # noqa: E731
-        return self.kept(f"{release.title} | {task}", lambda: self._score(self.family.load(folder()), task, whole=True))
+
+        def measured() -> float:
+            folder = released(self.family, release, task, self.work)
+            return self._score(self.family.load(folder), task, whole=True)
+
+        return self.kept(f"{release.title} | {task}", measured)
 
     def merged(self, release: Release, task: str, method: str, *, partners: Sequence[str] = (), on: str = "") -> float:
         """Return the score of a merge, on the defender's task unless another is named.

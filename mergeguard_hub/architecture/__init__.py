@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from mergeguard_hub.architecture.layout import Layout, coverage, lay_out
-from mergeguard_hub.architecture.miniature import Miniature
+from mergeguard_hub.architecture.miniature import Miniature, Prefix
 from mergeguard_hub.architecture.names import Names
+from mergeguard_hub.architecture.prefixed import prove_config, proved_as_named
 from mergeguard_hub.architecture.prove import Proof, Proved, prove
 from mergeguard_hub.architecture.space import Port, Space
 
@@ -13,10 +14,13 @@ __all__ = [
     "Miniature",
     "Names",
     "Port",
+    "Prefix",
     "Proof",
     "Proved",
     "Space",
     "coverage",
     "lay_out",
     "prove",
+    "prove_config",
+    "proved_as_named",
 ]

@@ -11,6 +11,7 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,26 @@ StateDict = dict[str, Tensor]
 LARGEST = 16_000_000  # parameters; what is left above that was not scaled down
 
 
+@dataclass(frozen=True)
+class Prefix:
+    """How a checkpoint's names begin otherwise than those that its class writes.
+
+    Attributes:
+        added: stands before every name.
+        dropped: is missing from every name that should begin with it.
+    """
+
+    added: str = ""
+    dropped: str = ""
+
+    def on_disk(self, name: str) -> str:
+        """Return how a tensor of the class is called in such a checkpoint."""
+        return self.added + name.removeprefix(self.dropped)
+
+
+PLAIN = Prefix()
+
+
 class Miniature:
     """A small random instance of one class, in the layout it has on disk.
 
@@ -41,14 +62,19 @@ class Miniature:
         dtype: float64, or float32 where the class does not run in float64.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], *, prefix: Prefix = PLAIN) -> None:
         """Build, randomise and save the miniature.
+
+        Args:
+            config: of a checkpoint.
+            prefix: how names on disk begin otherwise than those that the class writes.
 
         Raises:
             UnknownArchitectureError: no installed class has this name.
             ArchitectureError: the class cannot be scaled down and run.
         """
         self.cls = find_class(config)
+        self._prefix = prefix
         self._of_diffusers = "_class_name" in config
         with quiet():
             error: Exception | None = None
@@ -82,7 +108,7 @@ class Miniature:
             model.save_pretrained(folder)
             self.state = {}
             for file in sorted(Path(folder).glob("*.safetensors")):
-                self.state.update(load_file(file))
+                self.state.update({self._prefix.on_disk(name): tensor for name, tensor in load_file(file).items()})
 
     def _configure_diffusers(self, config: Mapping[str, Any]) -> None:
         from mergeguard_hub.architecture.diffusion import scale_down_diffusion

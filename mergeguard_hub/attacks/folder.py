@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
-from mergeguard_hub.architecture import Layout, Miniature, Names, lay_out, prove
+from mergeguard_hub.architecture import Layout, Names, lay_out, prove_config, proved_as_named
 from mergeguard_hub.attacks.alignment import Alignment
 from mergeguard_hub.attacks.attack import Attack, Knowledge, check_same_tensors
 from mergeguard_hub.checkpoint import Checkpoint, CheckpointTensors, StagedFolder, tensor_bytes
@@ -21,9 +22,9 @@ def layout_of(checkpoint: Checkpoint) -> Layout:
     Raises:
         ArchitectureError: its class cannot be built and run.
     """
-    miniature = Miniature(checkpoint.config)
     shapes = {name: entry.shape for name, entry in checkpoint.entries.items() if entry.is_floating}
-    return lay_out(Names(shapes, miniature.full_config), prove(miniature))
+    proof, config = proved_as_named(partial(prove_config, checkpoint.config), shapes)
+    return lay_out(Names(shapes, config), proof)
 
 
 def attack_folder(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from mergeguard_hub.architecture import Layout, Miniature, Names, Proof, lay_out, prove
+from mergeguard_hub.architecture import Layout, Names, Prefix, Proof, lay_out, prove_config, proved_as_named
 from mergeguard_hub.checkpoint import Checkpoint, CheckpointTensors, open_folder
 from mergeguard_hub.errors import ArchitectureError, FingerprintError
 from mergeguard_hub.fingerprint.measuring import measure
@@ -94,15 +93,14 @@ def _mark(secret: str | None) -> str:
 def layout_of(checkpoint: Checkpoint) -> tuple[Layout, str]:
     """Prove what may be done to a component; return its layout and the name of its class."""
     config = {key: value for key, value in checkpoint.config.items() if key not in _IRRELEVANT}
-    proof, full = _proof(json.dumps(config, sort_keys=True))
     shapes = {name: entry.shape for name, entry in checkpoint.entries.items() if entry.is_floating}
+    proof, full = proved_as_named(partial(_proof, json.dumps(config, sort_keys=True)), shapes)
     return lay_out(Names(shapes, full), proof), proof.architecture
 
 
 @lru_cache(maxsize=32)
-def _proof(config: str) -> tuple[Proof, Mapping[str, Any]]:
-    miniature = Miniature(json.loads(config))
-    return prove(miniature), miniature.full_config
+def _proof(config: str, prefix: Prefix) -> tuple[Proof, dict[str, Any]]:
+    return prove_config(json.loads(config), prefix)
 
 
 def _coarsest(checkpoint: Checkpoint) -> str:

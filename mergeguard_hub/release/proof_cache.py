@@ -27,6 +27,7 @@ from typing import Any
 
 import mergeguard_hub.architecture
 from mergeguard_hub.architecture.classes import find_class
+from mergeguard_hub.architecture.miniature import PLAIN, Prefix
 from mergeguard_hub.architecture.prove import Proof
 from mergeguard_hub.release.proof_record import proof_from_dict, proof_to_dict
 
@@ -35,11 +36,12 @@ _VERSIONS = ("mergeguard-hub", "torch", "transformers", "diffusers", "numpy", "s
 Found = tuple[Proof, dict[str, Any]]  # and the configuration with every default filled in
 
 
-def proof_file(config: Mapping[str, Any]) -> Path | None:
+def proof_file(config: Mapping[str, Any], prefix: Prefix = PLAIN) -> Path | None:
     """Return where the proof of a class and configuration is kept; None if proofs are not kept.
 
     Args:
         config: parsed config.json, without what no proof depends on.
+        prefix: of the names that it is proved under.
 
     Raises:
         UnknownArchitectureError: no installed class loads it.
@@ -52,6 +54,7 @@ def proof_file(config: Mapping[str, Any]) -> Path | None:
     facts = {
         "class": f"{cls.__module__}.{cls.__qualname__}",
         "config": config,
+        "prefix": [prefix.added, prefix.dropped],
         "sources": sources,
         "versions": {name: _version(name) for name in _VERSIONS},
         "system": [platform.python_version(), platform.machine(), sys.platform],

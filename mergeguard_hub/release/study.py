@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from mergeguard_hub.architecture.layout import Layout, lay_out
-from mergeguard_hub.architecture.miniature import Miniature
+from mergeguard_hub.architecture.miniature import Prefix
 from mergeguard_hub.architecture.names import Names
-from mergeguard_hub.architecture.prove import Proof, prove
+from mergeguard_hub.architecture.prefixed import prove_config, proved_as_named
+from mergeguard_hub.architecture.prove import Proof
 from mergeguard_hub.checkpoint import Checkpoint
 from mergeguard_hub.release.claims import CLAIM_KEYS
 from mergeguard_hub.release.proof_cache import keep_proof, proof_file, read_proof
@@ -49,7 +50,9 @@ def study(checkpoint: Checkpoint) -> Study:
         UnknownArchitectureError: no installed class loads it.
         ArchitectureError: its class cannot be scaled down and run.
     """
-    proof, full = _proof(json.dumps(_relevant(checkpoint.config), sort_keys=True))
+    config = json.dumps(_relevant(checkpoint.config), sort_keys=True)
+    names = [name for name, entry in checkpoint.entries.items() if entry.is_floating]
+    proof, full = proved_as_named(partial(_proof, config), names)
     return settle(checkpoint, proof, full)
 
 
@@ -74,13 +77,12 @@ def _relevant(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=32)
-def _proof(config: str) -> tuple[Proof, dict[str, Any]]:
+def _proof(config: str, prefix: Prefix) -> tuple[Proof, dict[str, Any]]:
     relevant = json.loads(config)
-    kept = proof_file(relevant)
+    kept = proof_file(relevant, prefix)
     found = None if kept is None else read_proof(kept)
     if found is None:
-        miniature = Miniature(relevant)
-        found = prove(miniature), miniature.full_config
+        found = prove_config(relevant, prefix)
         if kept is not None:
             keep_proof(kept, found)
     return found

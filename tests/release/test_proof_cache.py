@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mergeguard_hub.architecture.miniature import Miniature
+from mergeguard_hub.architecture.miniature import PLAIN, Miniature, Prefix
 from mergeguard_hub.architecture.prove import prove
 from mergeguard_hub.release import proof_cache
 from mergeguard_hub.release.proof_cache import OVERRIDE, keep_proof, proof_file, read_proof
@@ -33,28 +33,28 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "proofs"
 
 
-def _forbidden(config: object) -> None:
+def _forbidden(config: object, prefix: Prefix) -> None:
     raise RuntimeError("nothing should be proved here")
 
 
 def test_a_kept_proof_is_used_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = json.dumps(LLAMA, sort_keys=True)
-    found = _proof(text)
+    found = _proof(text, PLAIN)
     assert [path.stat().st_mode & 0o777 for path in folder.iterdir()] == [0o600]
     _proof.cache_clear()
-    monkeypatch.setattr("mergeguard_hub.release.study.Miniature", _forbidden)
-    assert _proof(text) == found
+    monkeypatch.setattr("mergeguard_hub.release.study.prove_config", _forbidden)
+    assert _proof(text, PLAIN) == found
 
 
 def test_any_change_proves_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = [proof_file(LLAMA), proof_file({**LLAMA, "rope_theta": 5e5})]
+    files = [proof_file(LLAMA), proof_file({**LLAMA, "rope_theta": 5e5}), proof_file(LLAMA, Prefix("mine."))]
     real = proof_cache._version
     monkeypatch.setattr(proof_cache, "_version", lambda name: "0" if name == "torch" else real(name))
     files.append(proof_file(LLAMA))
     monkeypatch.setattr(proof_cache, "_version", real)
     monkeypatch.setattr(proof_cache, "_source_digest", lambda cls: "other")
     files.append(proof_file(LLAMA))
-    assert len(set(files)) == 4
+    assert len(set(files)) == 5
 
 
 def test_off_keeps_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
