@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -122,11 +123,12 @@ def measure(arena: Arena, cell: Cell, *, limit: int | None) -> Measured:
 
 
 def _search(bench: _Bench, screen: int, limit: int | None) -> tuple[list[Point], int]:
-    """Score every candidate on few items, and the best of them on all."""
+    """Compare all candidates on few items, and score the best of them on all."""
     best: list[tuple[float, Candidate]] = []
     screened = 0
     for candidate in bench.candidates():
-        best.append((bench.point(candidate, screen).joint.value, candidate))
+        beaten = best[-1][0] if len(best) == FINALISTS else -math.inf
+        best.append((bench.joint_gain(candidate, screen, above=beaten), candidate))
         best = sorted(best, key=lambda entry: -entry[0])[:FINALISTS]
         screened += 1
     return [bench.point(candidate, limit) for _, candidate in best], screened
@@ -142,7 +144,7 @@ class _Bench:
         ]
         # What is not merged is the base's, even where an attack changed the base too.
         self._scores = Scores(arena.work / "scores", ModelFolder(arena.base).loaded_with)
-        self._alone: dict[tuple[str, int | None], Mapping[str, Score]] = {}
+        self._alone: dict[tuple[str, str, int | None], Score] = {}
         self.merge_s = 0.0
 
     def candidates(self) -> Iterator[Candidate]:
@@ -177,22 +179,36 @@ class _Bench:
     def _score(self, weights: Tensors) -> float:
         return self.point(Candidate("", {}, dict(weights)), self._arena.screen).joint.value
 
+    def joint_gain(self, candidate: Candidate, limit: int | None, *, above: float) -> float:
+        """Return a merge's joint gain if it is above a number, and otherwise only something that is not.
+
+        Where the defender's skill alone is too low, the partner's is not asked for: that halves what searches cost.
+        """
+        name, _ = self._arena.skills_of(self._cell.partner)
+        kept = self._transfer("original", name, self._of(candidate.weights, (name,), limit, candidate.config), limit)
+        return kept.value if kept.value <= above else self.point(candidate, limit).joint.value
+
     def point(self, candidate: Candidate, limit: int | None) -> Point:
         """Score a merge."""
         names = self._arena.skills_of(self._cell.partner)
         found = self._of(candidate.weights, names, limit, candidate.config)
-        base = self._score_of("base", names, limit)
-        parts = [
-            transfer(found[name], base=base[name], alone=self._score_of(who, (name,), limit)[name])
-            for name, who in zip(names, ("original", self._cell.partner), strict=True)
-        ]
-        return Point(candidate.label, candidate.settings, (found[names[0]], found[names[1]]), parts[0], parts[1])
+        ours, theirs = (
+            self._transfer(who, name, found, limit)
+            for who, name in zip(("original", self._cell.partner), names, strict=True)
+        )
+        return Point(candidate.label, candidate.settings, (found[names[0]], found[names[1]]), ours, theirs)
 
-    def _score_of(self, who: str, names: tuple[str, ...], limit: int | None) -> Mapping[str, Score]:
-        """Return the scores of a model alone; what is not merged is the base's."""
-        if (who, limit) not in self._alone:
-            self._alone[who, limit] = self._of(self._arena.folder(who).tensors(*self._arena.parts), names, limit)
-        return self._alone[who, limit]
+    def _transfer(self, who: str, name: str, found: Mapping[str, Score], limit: int | None) -> Transfer:
+        """Return which part of the skill of a model alone a merge has."""
+        base, alone = (self._score_of(one, name, limit) for one in ("base", who))
+        return transfer(found[name], base=base, alone=alone)
+
+    def _score_of(self, who: str, name: str, limit: int | None) -> Score:
+        """Return the score of a model alone; what is not merged is the base's."""
+        if (who, name, limit) not in self._alone:
+            weights = self._arena.folder(who).tensors(*self._arena.parts)
+            self._alone[who, name, limit] = self._of(weights, (name,), limit)[name]
+        return self._alone[who, name, limit]
 
     def _of(
         self, weights: Tensors, names: tuple[str, ...], limit: int | None, config: Mapping[str, Any] | None = None

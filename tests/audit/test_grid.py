@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mergeguard_hub.attacks import ActivationMatching, Canonicalisation, LayerSearch, WeightMatching
-from mergeguard_hub.audit import AuditReport
+from mergeguard_hub.attacks import ActivationMatching, Canonicalisation, LayerSearch, PlaneSearch, WeightMatching
+from mergeguard_hub.audit import AuditReport, cell
 from mergeguard_hub.audit.defaults import PATH, WITHOUT
 from mergeguard_hub.audit.merge_path import MergePath
 from mergeguard_hub.errors import AuditError, TaskError
@@ -88,6 +88,26 @@ def test_a_search_compares_on_few_items_and_scores_the_best_on_all(report: Audit
     assert [point["scores"][0]["items"] for point in row["points"]] == [150, 150]
     gains = [point["joint"]["value"] for point in row["points"]]
     assert gains == sorted(gains, reverse=True)
+
+
+def test_a_search_leaves_out_only_what_cannot_be_among_the_best(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Merges without the defender's skill are not asked for the partner's; with room for all, every one is."""
+    release(tmp_path)
+    wide = {"plane_search": PlaneSearch(ours=(0.0, 0.5, 0.8, 1.0), theirs=(0.5, 1.0))}
+    points, asked = {}, {}
+    for room in (2, 100):
+        monkeypatch.setattr(cell, "FINALISTS", room)
+        work = tmp_path / str(room)
+        found = small_audit(tmp_path, work=work, merge_attacks=wide, methods={}, attacks={}, limit=60, screen=60)
+        (row,) = found.cells(defender="protected", method="plane_search")
+        assert row["screened"] == 8
+        points[room] = row["points"]
+        asked[room] = len(list((work / "scores").glob("*aerial-60.json")))
+    assert len(points[100]) == 8
+    assert points[2] == points[100][:2]
+    assert asked[2] < asked[100]
 
 
 def test_a_second_run_measures_nothing_again(place: Path, report: AuditReport) -> None:
