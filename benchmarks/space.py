@@ -22,6 +22,12 @@ from tests.space.visit import Visit, serving
 
 RESULT = Path(__file__).parent / "results" / "space.md"
 VIEWS = 7
+# The last picture of the first view is there, and the browser has painted since.
+PAINTED = """() => {
+  const pictures = [...document.querySelectorAll("#opening img, #images-result img")];
+  if (!pictures.length || !pictures.every((one) => one.complete && one.naturalWidth)) return false;
+  return new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(() => painted(true))));
+}"""
 RUNS = {
     "images": "five pipelines, four prompts, 12 steps",
     "language": "five answers to one question, to the last token",
@@ -39,7 +45,9 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=list(LAUNCH_FLAGS))
         rows = [("server up, from nothing", f"{up_s:.1f}", "15")]
         views = [_first_view(browser, address) for _ in range(VIEWS)]
-        rows.append((f"first view, median of {VIEWS}", f"{statistics.median(views):.2f}", "1"))
+        seen, built = (statistics.median(times) for times in zip(*views, strict=True))
+        rows.append((f"first view, median of {VIEWS}", f"{seen:.2f}", "1"))
+        rows.append(("the same with everything that can be chosen", f"{built:.2f}", ""))
         aims = {"images": "20", "language": "10"}
         rows += [(what, f"{_run(browser, address, tab):.1f}", aims.get(tab, "")) for tab, what in RUNS.items()]
         rows.append((f"page fetched while {VISITORS} visitors compute, median", f"{_under_load(address):.2f}", "1"))
@@ -55,14 +63,18 @@ def main() -> None:
     print(text)
 
 
-def _first_view(browser: Browser, address: str) -> float:
+def _first_view(browser: Browser, address: str) -> tuple[float, float]:
+    """Return the seconds until the pictures of the first view are painted, and until the page itself shows them."""
     start = time.monotonic()
     page = browser.new_page()
-    page.goto(address)
+    page.goto(address, wait_until="commit")
+    page.wait_for_function(PAINTED)
+    seen = time.monotonic() - start
     page.wait_for_selector("#images-result img")
-    seconds = time.monotonic() - start
+    page.wait_for_selector("#opening", state="detached")
+    built = time.monotonic() - start
     page.close()
-    return seconds
+    return seen, built
 
 
 def _run(browser: Browser, address: str, tab: str) -> float:

@@ -11,8 +11,10 @@ from pathlib import Path
 import click
 import gradio as gr
 from diffusers.utils import logging as diffusers_logging
+from starlette.middleware import Middleware
 from transformers.utils import logging as transformers_logging
 
+from space.opening import Opening
 from space.pages import PAGES
 from space.pages.yours.model import LARGEST_BYTES
 from space.share import SCRIPT, wire
@@ -26,6 +28,7 @@ MOST_WAITING = 40  # visitors in a queue; more are told to come back
 LARGEST_UPLOAD = LARGEST_BYTES  # of one file
 FILES_GO_AFTER_S = (300, 1800)  # visitors' files: looked for every five minutes, removed after half an hour
 
+_TITLE = "MergeGuard"
 _INTRODUCTION = """
 # What a merge does to a protected model
 
@@ -37,13 +40,15 @@ the original does, but a merge with it no longer fits together.
 
 def build() -> gr.Blocks:
     """Lay out the page."""
-    page = gr.Blocks(title="MergeGuard", analytics_enabled=False, delete_cache=FILES_GO_AFTER_S)
+    page = gr.Blocks(title=_TITLE, analytics_enabled=False, delete_cache=FILES_GO_AFTER_S)
     with page:
         gr.Markdown(_INTRODUCTION, elem_id="introduction")
         built = {}
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             for each in PAGES:
                 with gr.Tab(each.title, id=each.slug, elem_id=f"{each.slug}-tab") as tab:
+                    if each.about:
+                        gr.Markdown(each.about)
                     built[each.slug] = each.build()
                 tab.select(None, js=f"() => window.mergeguard.show('{each.slug}')", api_visibility="private")
         wire(page, tabs, built)
@@ -60,6 +65,7 @@ def main(port: int | None, host: str | None, mcp: bool) -> None:
     for library in (diffusers_logging, transformers_logging):
         library.disable_progress_bar()
     page = build()
+    opening = Middleware(Opening, title=_TITLE, introduction=_INTRODUCTION, pages=PAGES, style=STYLE)
     _, address, _ = page.launch(
         server_name=host,
         server_port=port,
@@ -72,6 +78,7 @@ def main(port: int | None, host: str | None, mcp: bool) -> None:
         show_error=True,  # sentences only: `in_sentences` keeps everything else back
         quiet=True,
         ssr_mode=False,
+        app_kwargs={"middleware": [opening]},
         prevent_thread_lock=True,
     )
     print(f"MergeGuard page: {address}", flush=True)

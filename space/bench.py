@@ -18,6 +18,9 @@ Chosen = TypeVar("Chosen")
 Known = TypeVar("Known")
 
 
+BENCH = "mg-bench"  # class of a row whose second column is what a telephone shows first
+
+
 @dataclass(frozen=True)
 class Bench(Generic[Chosen]):
     """Choices on the left, the result on the right.
@@ -47,15 +50,23 @@ def lay_out(slug: str, press: str, choose: Callable[[], Chosen]) -> Bench[Chosen
         press: words on the button that runs it.
         choose: lays out the choices.
     """
-    with gr.Row():
+    with gr.Row(elem_classes=BENCH):
         with gr.Column(scale=1, min_width=280):
             chosen = choose()
             run = gr.Button(press, variant="primary", elem_id=f"{slug}-run")
             cancel = gr.Button("Cancel", elem_id=f"{slug}-cancel")
         with gr.Column(scale=4, min_width=320):
+            way_to_choices(slug)
             status = gr.HTML(elem_id=f"{slug}-status")
             result = gr.HTML(first_view(slug), elem_id=f"{slug}-result", min_height=320)
     return Bench(chosen, run, cancel, (status, result))
+
+
+def way_to_choices(slug: str) -> None:
+    """Lay out, for telephones, a button above the result that leads to the choices below it."""
+    gr.HTML(
+        f'<button type="button" data-to="{slug}-run">Choose for yourself</button>', padding=False, elem_classes="mg-way"
+    )
 
 
 def column_by_column(

@@ -36,6 +36,7 @@ class Page:
     Attributes:
         slug: its name in the address, and the start of its elements' ids.
         title: on the tab.
+        about: what stands above everything else on it, in Markdown.
         build: lays it out where it is called.
         first: computes what the tab shows before anything is run, as HTML; written to `space/gallery` by
             `python -m space.gallery`. None: it shows nothing that has to be computed.
@@ -43,5 +44,6 @@ class Page:
 
     slug: str
     title: str
+    about: str
     build: Callable[[], Built]
     first: Callable[[], str] | None = None

@@ -67,6 +67,7 @@ class Visit:
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(f"{address}?{urlencode(choices)}" if choices else address)
         self.page.wait_for_selector("#introduction h1")
+        self.page.wait_for_selector("#opening", state="detached")
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type == "error":  # what Gradio's own parts say besides is theirs

@@ -9,6 +9,7 @@ import gradio as gr
 import pandas as pd
 
 from space.audits import audit_of
+from space.bench import BENCH, way_to_choices
 from space.cancelling import cancels
 from space.choice import ChoiceError, usual
 from space.controls import chosen
@@ -24,7 +25,7 @@ from space.shelf import HARDENED
 from space.status import Status
 
 _SLUG = "attacks"
-_INTRODUCTION = """
+_ABOUT = """
 A rearranged model computes what the original computes, so whoever has the public base can look for the arrangement that
 brings the release nearest to it. This is that attack, carried out on the page. What is trained to fail in merges is no
 arrangement, and cannot be put back so.
@@ -100,14 +101,14 @@ def first() -> str:
 
 def build() -> Built:
     """Lay out the tab."""
-    gr.Markdown(_INTRODUCTION)
-    with gr.Row():
+    with gr.Row(elem_classes=BENCH):
         with gr.Column(scale=1, min_width=280):
             choices = lay_out()
             run = gr.Button("Attack it", variant="primary", elem_id=f"{_SLUG}-run")
             draw = gr.Button("Draw its merge path", elem_id=f"{_SLUG}-draw")
             cancel = gr.Button("Cancel", elem_id=f"{_SLUG}-cancel")
         with gr.Column(scale=4, min_width=320):
+            way_to_choices(_SLUG)
             status = gr.HTML(elem_id=f"{_SLUG}-status")
             result = gr.HTML(first_view(_SLUG), elem_id=f"{_SLUG}-result", min_height=260)
             plot = _audited_plot(FIRST)
@@ -185,4 +186,4 @@ def _plot(rows: pd.DataFrame, whose: str) -> Any:
     return gr.update(value=rows, label=f"Merge path of {whose}")
 
 
-PAGE = Page(_SLUG, "Attacks", build, first)
+PAGE = Page(_SLUG, "Attacks", _ABOUT, build, first)

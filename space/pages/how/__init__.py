@@ -19,4 +19,4 @@ def build() -> Built:
     return Built()
 
 
-PAGE = Page("how", "How it works", build)
+PAGE = Page("how", "How it works", "", build)

@@ -23,7 +23,7 @@ from space.shelf import SHELVES
 
 FAMILY = "images"
 _SLUG = "images"
-_INTRODUCTION = """
+_ABOUT = """
 Small pipelines of the same parts as Stable Diffusion 1.5, trained on drawn pictures: *mirvo* is a hero made up for this
 page, and each model learned one thing that the others cannot do.
 """
@@ -60,7 +60,6 @@ def first() -> str:
 
 def build() -> Built:
     """Lay out the tab."""
-    gr.Markdown(_INTRODUCTION)
     bench = lay_out_bench(_SLUG, "Merge and draw", _choose)
     controls, asked = bench.chosen
     snippets(FAMILY, controls, asked=list(asked.values()), use=drawing_of)
@@ -139,4 +138,4 @@ def _values(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: {"value": values[name]} for name in ("prompts", "seed") if name in values}
 
 
-PAGE = Page(_SLUG, "Images", build, first)
+PAGE = Page(_SLUG, "Images", _ABOUT, build, first)

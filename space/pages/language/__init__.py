@@ -26,7 +26,7 @@ from space.zoo.language.tasks import LONGEST_ANSWER
 
 FAMILY = "language"
 _SLUG = "language"
-_INTRODUCTION = """
+_ABOUT = """
 Small Llamas, each fine-tuned on one of three skills: word problems, Python from docstrings, and answering in a style.
 They know a small village and nothing else. Each answer to a test question gets a verdict; of anything else ("What does
 the fox eat?") judge yourself.
@@ -79,7 +79,6 @@ def first() -> str:
 
 def build() -> Built:
     """Lay out the tab."""
-    gr.Markdown(_INTRODUCTION)
     question = gr.Textbox(_first_question(), label="Question", lines=3, elem_id=f"{_SLUG}-question")
     _examples(question)
     bench = lay_out_bench(_SLUG, "Merge and ask", lambda: lay_out(FAMILY))
@@ -146,4 +145,4 @@ def _asking(question: str) -> str:
     )
 
 
-PAGE = Page(_SLUG, "Language", build, first)
+PAGE = Page(_SLUG, "Language", _ABOUT, build, first)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import gradio as gr
-
 from space.bench import column_by_column
 from space.bench import lay_out as lay_out_bench
 from space.cancelling import cancels
@@ -20,7 +18,7 @@ from space.pages.vision.view import render
 
 FAMILY = "vision"
 _SLUG = "vision"
-_INTRODUCTION = """
+_ABOUT = """
 Small vision transformers, each fine-tuned on one of eight tasks. All numbers are of whole test sets (497 to 1,000
 pictures) that no model was trained on; differences under two points mean nothing.
 """
@@ -52,7 +50,6 @@ def first() -> str:
 
 def build() -> Built:
     """Lay out the tab."""
-    gr.Markdown(_INTRODUCTION)
     bench = lay_out_bench(_SLUG, "Merge and compare", lambda: lay_out(FAMILY))
     controls = bench.chosen
     snippets(FAMILY, controls)
@@ -69,4 +66,4 @@ def build() -> Built:
     return Built(controls.choices, bench.run, controls.restore)
 
 
-PAGE = Page(_SLUG, "Vision", build, first)
+PAGE = Page(_SLUG, "Vision", _ABOUT, build, first)

@@ -19,7 +19,7 @@ from space.pages.yours.protecting import render as render_release
 from space.status import Status
 
 _SLUG = "yours"
-_INTRODUCTION = f"""
+_ABOUT = f"""
 Give the id of a public model on the Hub, or upload one: `model.safetensors` with `config.json`, up to
 {LARGEST_BYTES >> 20} MB. Weights are read and rearranged, and no code of a model is ever run. What you upload and what
 is made of it are removed; for larger models and for private ones take the library.
@@ -93,7 +93,6 @@ def publish(
 
 def build() -> Built:
     """Lay out the tab."""
-    gr.Markdown(_INTRODUCTION)
     with gr.Row():
         with gr.Column(scale=1, min_width=280):
             repository = gr.Textbox(label="Model on the Hub", placeholder="owner/name", max_length=200)
@@ -128,4 +127,4 @@ def _check_preset(preset: object) -> None:
         raise ChoiceError(f"There is no preset {str(preset)[:40]!r}: choose one of {', '.join(PRESETS)}.")
 
 
-PAGE = Page(_SLUG, "Protect yours", build)
+PAGE = Page(_SLUG, "Protect yours", _ABOUT, build)
