@@ -22,7 +22,6 @@ from space.page import Page
 
 _STYLE = Path(__file__).with_name("opening.css").read_text(encoding="utf-8")
 _SCRIPT = Path(__file__).with_name("opening.js").read_text(encoding="utf-8")
-_OWN = ("tab", "__theme")  # of an address; anything else in it is a choice, whose result is not the first view
 _HEAD, _BODY = re.compile(rb"</head>"), re.compile(rb"<body[^>]*>")
 
 
@@ -76,8 +75,8 @@ class Opening:
         if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":
             return None
         asked: Mapping[str, list[str]] = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        if any(name not in _OWN for name in asked):
-            return None
+        if any(name != "tab" and not name.startswith("__") for name in asked):
+            return None  # a choice, whose result is not the first view
         return self._views.get(asked.get("tab", [self._first])[0])
 
 

@@ -1,8 +1,8 @@
 /* Choices live in the address: `?tab=vision&defender=signs`. Only the open tab's are in it. */
 window.mergeguard = (() => {
   const asked = new URLSearchParams(location.search);
-  const theme = asked.get("__theme");
-  const given = [...asked].filter(([name]) => !["tab", "__theme"].includes(name));
+  const kept = [...asked].filter(([name]) => name.startsWith("__")); // of Gradio and of the Hub, the theme for one
+  const given = [...asked].filter(([name]) => name !== "tab" && !name.startsWith("__"));
   let open = asked.get("tab") || "";
   const shared = Boolean(open) && given.length > 0;
   const chosen = { [open]: Object.fromEntries(given) };
@@ -14,7 +14,7 @@ window.mergeguard = (() => {
     address.search = "";
     address.searchParams.set("tab", open);
     for (const [name, value] of Object.entries(chosen[open] || {})) address.searchParams.set(name, value);
-    if (theme) address.searchParams.set("__theme", theme);
+    for (const [name, value] of kept) address.searchParams.set(name, value);
     history.replaceState(null, "", address);
   };
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -14,15 +15,21 @@ from tests.space.conftest import WINDOWS
 from tests.space.visit import Visit
 
 
-@pytest.fixture(params=WINDOWS)
-def opening(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
-    """The page for a visitor whose scripts never come."""
-    width, height, dark = WINDOWS[request.param]
+@contextmanager
+def without_scripts(browser: Browser, address: str, window: str) -> Iterator[Page]:
+    """Open the page for a visitor whose scripts never come."""
+    width, height, dark = WINDOWS[window]
     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
     page.route("**/assets/*.js", lambda route: route.abort())
     page.goto(address)
     yield page
     page.close()
+
+
+@pytest.fixture(params=WINDOWS)
+def opening(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
+    with without_scripts(browser, address, request.param) as page:
+        yield page
 
 
 def test_the_document_itself_shows_the_first_view(opening: Page) -> None:
@@ -49,17 +56,21 @@ def test_its_tabs_are_links(opening: Page) -> None:
 
 
 @pytest.mark.parametrize("window", ["desktop", "phone"])
-def test_nothing_jumps_when_the_page_is_there(browser: Browser, address: str, opening: Page, window: str) -> None:
+def test_nothing_jumps_when_the_page_is_there(browser: Browser, address: str, window: str) -> None:
     width, height, _ = WINDOWS[window]
-    opening.set_viewport_size({"width": width, "height": height})
+    with without_scripts(browser, address, window) as page:
+        before = _places(page, "#opening")
     visit = Visit(browser, address, width=width, height=height)
-    places = []
-    for page, root in ((opening, "#opening"), (visit.page, "gradio-app")):
-        found = [page.locator(f"{root} {part}").first.bounding_box() for part in (".mg-verdict", ".mg-pictures img")]
-        places.append([(box["x"], box["y"]) for box in found if box])
+    after = _places(visit.page, "gradio-app")
     visit.page.close()
-    for before, after in zip(*places, strict=True):
-        assert before == pytest.approx(after, abs=24)
+    for one, other in zip(before, after, strict=True):
+        assert one == pytest.approx(other, abs=24)
+
+
+def _places(page: Page, root: str) -> list[tuple[float, float]]:
+    """Return where the first words and the first picture of the result stand."""
+    found = [page.locator(f"{root} {part}").first.bounding_box() for part in (".mg-verdict", ".mg-pictures img")]
+    return [(box["x"], box["y"]) for box in found if box]
 
 
 def test_it_goes_when_the_tab_that_was_asked_for_is_built(browser: Browser, address: str) -> None:
@@ -75,7 +86,7 @@ def test_it_goes_when_the_tab_that_was_asked_for_is_built(browser: Browser, addr
     ("query", "shown"),
     [
         ("", "mg-pictures"),
-        ("?tab=vision&__theme=dark", "mg-cards"),
+        ("?tab=vision&__theme=dark&__sign=x", "mg-cards"),
         ("?tab=how", None),  # nothing that was computed
         ("?tab=%3Cscript%3E", None),
         ("?tab=vision&weight=0.6", None),  # a result of its own

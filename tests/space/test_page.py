@@ -58,6 +58,15 @@ def test_a_shared_address_opens_its_tab(browser: Browser, address: str) -> None:
     visit.page.close()
 
 
+def test_an_address_keeps_what_the_hub_put_into_it(browser: Browser, address: str) -> None:
+    visit = Visit(browser, address, tab="vision", __sign="of the Hub")
+    visit.open("language")
+    visit.page.wait_for_function("location.search.includes('tab=language')")
+    assert "__sign=of+the+Hub" in visit.page.evaluate("location.search")
+    assert visit.complaints == []
+    visit.page.close()
+
+
 def test_an_address_with_nonsense_opens_the_page(browser: Browser, address: str) -> None:
     for choices in ({"tab": "<script>"}, {"tab": "vision", "weight": "NaN", "defender": "<b>"}):
         visit = Visit(browser, address, **choices)
