@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: it reads this once
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -59,9 +60,11 @@ def build() -> gr.Blocks:
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to serve on; by default the first free from 7860.")
 @click.option("--host", help="Address to bind; by default 127.0.0.1, so that only this machine sees the page.")
-@click.option("--mcp", is_flag=True, help="Offer the page's functions to language models too; needs gradio[mcp].")
+@click.option("--mcp", is_flag=True, help="Offer the page's functions to language models; needs mergeguard-hub[mcp].")
 def main(port: int | None, host: str | None, mcp: bool) -> None:
     """Serve the page until it is stopped."""
+    if mcp and find_spec("mcp") is None:
+        raise click.ClickException("--mcp needs the package mcp: pip install 'mergeguard-hub[mcp]'.")
     for library in (diffusers_logging, transformers_logging):
         library.disable_progress_bar()
     page = build()

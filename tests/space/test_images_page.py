@@ -17,7 +17,7 @@ from PIL import Image, ImageChops
 from playwright.sync_api import Browser
 
 from space.choice import LONGEST_PROMPT, Choice, ChoiceError
-from space.pages.images import first, from_hub, show
+from space.pages.images import first, from_hub, images
 from space.pages.images.compare import Candidate, Comparison, compare
 from space.pages.images.prompts import (
     LARGEST_SEED,
@@ -181,7 +181,7 @@ def test_only_whole_numbers_are_seeds(seed: object) -> None:
     with pytest.raises(ChoiceError, match="The seed is .*: give a whole number"):
         checked_seed(seed)
     with pytest.raises(gr.Error, match="The seed is"):
-        next(iter(show("hero", "styles", "exact", "TIES", 1.0, PROMPT, seed)))  # type: ignore[arg-type]
+        next(iter(images("hero", "styles", "exact", "TIES", 1.0, PROMPT, seed)))  # type: ignore[arg-type]
 
 
 def test_prompts_are_taken_line_by_line() -> None:
@@ -259,7 +259,7 @@ def test_models_of_the_hub_are_drawn_and_not_judged(monkeypatch: pytest.MonkeyPa
     assert "nothing is said about these pictures" in html
     assert "mg-seen" not in html
     monkeypatch.setattr("space.other_models.other_models_welcome", lambda: False)
-    asked = from_hub.show("a/b", "a/c", "a/d", "exact", "TIES", 1.0, PROMPT, 3)
+    asked = from_hub.images_of_the_hub("a/b", "a/c", "a/d", "exact", "TIES", 1.0, PROMPT, 3)
     next(asked)
     with pytest.raises(gr.Error, match="Other models need a GPU and the network"):
         next(asked)

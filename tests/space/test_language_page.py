@@ -16,8 +16,8 @@ from playwright.sync_api import Browser
 from mergeguard_hub.audit.tasks import Question, Token
 from space.choice import Choice, ChoiceError
 from space.five import COLUMNS, model_of
-from space.pages.language import show
-from space.pages.language.chat import TURNS_KEPT, talk
+from space.pages.language import language
+from space.pages.language.chat import TURNS_KEPT, language_chat
 from space.pages.language.compare import Answer, Comparison, compare, stages
 from space.pages.language.questions import KnownQuestion, Verdict, examples, known
 from space.pages.language.view import render, render_chat
@@ -198,19 +198,23 @@ def test_what_is_not_offered_is_refused(wrong: dict[str, Any], words: str) -> No
         "weight": 1.0,
         "question": "2 + 2 = ?",
     }
-    pages = [lambda **sent: talk(**{"model": "defender", **sent})] if "model" in wrong else [show, talk_of_defender]
+    pages = (
+        [lambda **sent: language_chat(**{"model": "defender", **sent})]
+        if "model" in wrong
+        else [language, talk_of_defender]
+    )
     for page in pages:
         with pytest.raises(gr.Error, match=re.escape(words)):
             list(page(**{**given, **wrong}))
 
 
 def talk_of_defender(**sent: Any) -> Iterator[Any]:
-    return talk(**{"model": "defender", **sent})
+    return language_chat(**{"model": "defender", **sent})
 
 
 def test_a_chat_keeps_no_more_turns_than_it_says() -> None:
     turn = Comparison(DEFAULT, "hello", None, (Answer(COLUMNS[0], (Token("x", 0.5, ends=True),)),))
-    *_, (_, turns, box) = talk(
+    *_, (_, turns, box) = language_chat(
         "math", "code", "exact", "Weight averaging", 0.5, "defender", "2 + 2 = ?", (turn,) * (TURNS_KEPT + 5)
     )
     assert len(turns) == TURNS_KEPT

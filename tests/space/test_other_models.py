@@ -79,7 +79,7 @@ def test_models_of_the_hub_are_protected_and_merged_as_the_zoos_are() -> None:
 def test_the_tab_of_images_draws_with_models_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(from_hub, "STEPS", 2)
     models = [IDS[who] for who in ("defender", "partner", "base")]
-    *_, (status, result) = from_hub.show(*models, "exact", "TIES", 1.0, "a red cat by day", 3)
+    *_, (status, result) = from_hub.images_of_the_hub(*models, "exact", "TIES", 1.0, "a red cat by day", 3)
     assert "Computed just now" in status
     assert [f"{column.title}: a red cat by day" in result for column in COLUMNS] == [True] * 5
 

@@ -14,10 +14,9 @@ from playwright.sync_api import Browser
 from mergeguard_hub import Key, unlock_folder, verify_folder
 from mergeguard_hub.errors import InvalidCheckpointError, MissingFileError
 from space.choice import ChoiceError
-from space.pages.yours import publish, take_away
+from space.pages.yours import protect, protecting, publish
 from space.pages.yours.look import PRESETS, look_at, render
 from space.pages.yours.model import received
-from space.pages.yours.protecting import protect
 from space.release import release, workspace
 from space.shelf import SHELVES
 from tests.space.visit import Visit
@@ -101,7 +100,7 @@ def test_a_release_is_recognised() -> None:
 
 def test_the_key_shown_gives_the_original_back_and_nothing_else_keeps_it(tmp_path: Path) -> None:
     with received("", FILES) as folder:
-        done = protect(folder, "exact")
+        done = protecting.protect(folder, "exact")
     assert done.archive is not None
     with zipfile.ZipFile(done.archive) as archive:
         archive.extractall(tmp_path)
@@ -120,14 +119,14 @@ def test_the_key_shown_gives_the_original_back_and_nothing_else_keeps_it(tmp_pat
 
 def test_no_archive_stays_after_it_was_handed_over() -> None:
     before = set(workspace().glob("release-*.zip"))
-    *_, last = take_away("", FILES, "exact")
+    *_, last = protect("", FILES, "exact")
     assert "Protected just now" in last[0]
     assert set(workspace().glob("release-*.zip")) == before
 
 
 def test_a_wrong_preset_and_a_missing_login_are_told() -> None:
     with pytest.raises(gr.Error, match="There is no preset 'rot13'"):
-        list(take_away("", FILES, "rot13"))
+        list(protect("", FILES, "rot13"))
     with pytest.raises(gr.Error, match="Sign in first"):
         list(publish("", FILES, "exact", "me/mine", None))
 

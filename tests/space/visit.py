@@ -15,22 +15,24 @@ from playwright.sync_api import Browser, ConsoleMessage, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = os.environ.get("MERGEGUARD_SCREENSHOTS")  # a folder to keep them in, to be looked at
+_SAYS = "MergeGuard page: "
 TIMEOUT_MS = 180_000  # a busy machine takes a minute for the first merge
 
 
 @contextmanager
-def serving(**environment: str) -> Iterator[str]:
+def serving(*options: str, **environment: str) -> Iterator[str]:
     """Start the page as a user does, on a free port, give its address, and stop it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "space.app", "--port", str(port)]
+    command = [sys.executable, "-m", "space.app", "--port", str(port), *options]
     surroundings = {**os.environ, **environment}
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=surroundings) as server:
         assert server.stdout is not None
-        line = server.stdout.readline()
+        said = iter(server.stdout)  # Gradio may say something of its own first
+        line = next((line for line in said if line.startswith(_SAYS)), "")
         try:
-            yield line.removeprefix("MergeGuard page: ").strip()
+            yield line.removeprefix(_SAYS).strip()
         finally:
             server.terminate()
 

@@ -31,7 +31,7 @@ page, and each model learned one thing that the others cannot do.
 
 @in_sentences
 @on_gpu
-def show(
+def images(
     defender: str, partner: str, protection: str, merge: str, weight: float, prompts: str, seed: int
 ) -> Iterator[tuple[Any, Any]]:
     """Merge a partner with a defender and with its protected release, and let five pipelines draw the same prompts.
@@ -65,7 +65,7 @@ def build() -> Built:
     snippets(FAMILY, controls, asked=list(asked.values()), use=drawing_of)
     running: list[Any] = [
         bench.run.click(
-            show,
+            images,
             [*controls.components, *asked.values()],
             list(bench.outputs),
             api_name="images",
@@ -78,7 +78,7 @@ def build() -> Built:
         running.append(
             hub_boxes(
                 FAMILY,
-                from_hub.show,
+                from_hub.images_of_the_hub,
                 title="Models of the Hub: any fine-tunes of one Stable Diffusion 1.5",
                 press="Fetch, merge and draw",
                 controls=controls,

@@ -28,7 +28,7 @@ _CLASS = "StableDiffusionPipeline"
 
 @in_sentences
 @on_gpu
-def show(
+def images_of_the_hub(
     defender: str, partner: str, base: str, protection: str, merge: str, weight: float, prompts: str, seed: int
 ) -> Iterator[tuple[Any, Any]]:
     """Do with pipelines of the Hub what the page does with its own.

@@ -37,7 +37,7 @@ _STATUS_GAP_S = 1.0  # between two words on how far it is: a screen reader speak
 
 @in_sentences
 @on_gpu
-def show(
+def language(
     defender: str, partner: str, protection: str, merge: str, weight: float, question: str
 ) -> Iterator[tuple[Any, Any]]:
     """Merge a partner with a defender and with its protected release, and let five language models answer a question.
@@ -87,7 +87,7 @@ def build() -> Built:
     running: list[Any] = [
         gr.on(
             [bench.run.click, question.submit],
-            show,
+            language,
             [*controls.components, question],
             list(bench.outputs),
             api_name="language",
@@ -100,7 +100,7 @@ def build() -> Built:
         running.append(
             hub_boxes(
                 FAMILY,
-                from_hub.show,
+                from_hub.language_of_the_hub,
                 title="Models of the Hub: any fine-tunes of one language model",
                 press="Fetch, merge and ask",
                 controls=controls,

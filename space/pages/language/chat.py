@@ -32,7 +32,7 @@ Turns = tuple[Comparison, ...]
 
 @in_sentences
 @on_gpu
-def talk(
+def language_chat(
     defender: str,
     partner: str,
     protection: str,
@@ -81,10 +81,11 @@ def lay_out_chat(controls: Controls) -> Mapping[str, Component]:
         again = gr.Button("Start again", elem_id="language-again")
     running: Any = gr.on(
         [ask.click, box.submit],
-        talk,
+        language_chat,
         [*controls.components, model, box, turns],
         [conversation, turns, box],
         api_name="language_chat",
+        api_visibility="undocumented",  # what was said before is not part of a call
         concurrency_limit=1,
         concurrency_id="language",
         show_progress="hidden",

@@ -26,7 +26,7 @@ _GAP_S = 0.2
 
 @in_sentences
 @on_gpu
-def show(
+def language_of_the_hub(
     defender: str, partner: str, base: str, protection: str, merge: str, weight: float, question: str
 ) -> Iterator[tuple[Any, Any]]:
     """Do with language models of the Hub what the page does with its own, one model after the other.

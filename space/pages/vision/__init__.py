@@ -26,7 +26,7 @@ pictures) that no model was trained on; differences under two points mean nothin
 
 @in_sentences
 @on_gpu
-def show(defender: str, partner: str, protection: str, merge: str, weight: float) -> Iterator[tuple[str, str]]:
+def vision(defender: str, partner: str, protection: str, merge: str, weight: float) -> Iterator[tuple[str, str]]:
     """Merge a partner with a defender and with its protected release, and compare five classifiers.
 
     Args:
@@ -54,7 +54,7 @@ def build() -> Built:
     controls = bench.chosen
     snippets(FAMILY, controls)
     running: Any = bench.run.click(
-        show,
+        vision,
         list(controls.components),
         list(bench.outputs),
         api_name="vision",

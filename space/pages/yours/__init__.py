@@ -11,10 +11,10 @@ import gradio as gr
 from space.choice import ChoiceError
 from space.failures import in_sentences
 from space.page import Built, Page
+from space.pages.yours import protecting
 from space.pages.yours.look import PRESETS, look_at
 from space.pages.yours.look import render as render_look
 from space.pages.yours.model import LARGEST_BYTES, TAKEN, received
-from space.pages.yours.protecting import protect
 from space.pages.yours.protecting import render as render_release
 from space.status import Status
 
@@ -47,7 +47,7 @@ def look(repository: str, files: Sequence[str] | None) -> Iterator[tuple[str, An
 
 
 @in_sentences
-def take_away(repository: str, files: Sequence[str] | None, preset: str) -> Iterator[tuple[str, Any, Any, Any]]:
+def protect(repository: str, files: Sequence[str] | None, preset: str) -> Iterator[tuple[str, Any, Any, Any]]:
     """Protect a model with a new key.
 
     Args:
@@ -62,7 +62,7 @@ def take_away(repository: str, files: Sequence[str] | None, preset: str) -> Iter
     status = Status(1)
     yield status.now("Protecting and verifying"), gr.skip(), gr.skip(), gr.skip()
     with received(repository, files) as folder:
-        done = protect(folder, preset)
+        done = protecting.protect(folder, preset)
     status.step()
     archive = gr.update(value=str(done.archive), visible=True)
     try:
@@ -86,7 +86,7 @@ def publish(
     status = Status(1)
     yield status.now("Protecting, verifying and pushing"), gr.skip(), gr.skip()
     with received(repository, files) as folder:
-        done = protect(folder, preset, repository=target.strip(), token=token.token)
+        done = protecting.protect(folder, preset, repository=target.strip(), token=token.token)
     status.step()
     yield status.finished("Pushed just now"), render_release(done), gr.update(value=done.key, visible=True)
 
@@ -108,7 +108,7 @@ def build() -> Built:
     shared: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": _SLUG, "show_progress": "hidden"}
     given = [repository, files]
     run.click(look, given, [status, result], api_name="look", **shared)
-    take.click(take_away, [*given, preset], [status, result, key, archive], api_name="protect", **shared)
+    take.click(protect, [*given, preset], [status, result, key, archive], api_name="protect", **shared)
     if _SIGNED_IN:
         _lay_out_pushing([*given, preset], [status, result, key], shared)
     return Built({"repository": repository, "preset": preset}, run)
