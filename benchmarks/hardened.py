@@ -11,7 +11,9 @@ with `exact` on top is among those of benchmarks/audit.py.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,10 +22,11 @@ import torch
 from benchmarks.audit import RESULTS, ROOT, ZOO, Case, audit_case
 from mergeguard_hub.audit import AuditReport
 from mergeguard_hub.audit.defaults import ATTACKS_TRIED, MERGE_ATTACKS_TRIED, METHODS_TRIED
+from mergeguard_hub.audit.model_folder import ModelFolder
 from mergeguard_hub.audit.table import named, title_of
 from space.zoo.card import write_hardened_card
-from space.zoo.family import Progress
 from space.zoo.hardened import FAMILIES, SHIPPED, HardenedModel, hardened_model
+from space.zoo.tasks import task
 from space.zoo.train import teller
 
 BUILD = ROOT / "build" / "hardened"
@@ -36,7 +39,8 @@ CLEANING = {
 QUICK = ("weight_averaging", "task_arithmetic_0.6", "ties", "model_stock", "rebasing", "plane_search")
 ITEMS = {"vision": (200, 60), "language": (20, 6), "images": (8, 4)}  # of a grid's cell, of a search
 _HEAD = (
-    *("release", "seed", "alone", "the fine-tune alone", "partner", "cells", "worst: joint gain", "how"),
+    *("release", "seed", "alone", "the fine-tune alone", "what else it can do (the fine-tune)", "partner", "cells"),
+    *("worst: joint gain", "how"),
     *("without our model", "advantage", "same, unprotected"),
 )
 
@@ -48,36 +52,45 @@ Record = dict[str, Any]
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings of each family.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes of an audit. Default: one per processor.")
 @click.option("--quick", is_flag=True, help="The merges of QUICK only; without it, the audit goes on from there.")
-def main(families: tuple[str, ...], seeds: int, workers: int | None, quick: bool) -> None:
+@click.option("--plain", is_flag=True, help="Audit the same training without hardening, where the zoo has one.")
+def main(families: tuple[str, ...], seeds: int, workers: int | None, quick: bool, plain: bool) -> None:
     """Audit the releases of the FAMILIES named, or of all that have one."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")  # of the training
     torch.set_num_threads(1)
     for family in families or FAMILIES:
         for seed in range(seeds):
             model = hardened_model(family, seed)
-            report = audit_case(case(model, seed, workers, quick=quick), BUILD / f"{family}-{seed}-audit")
-            keep(f"{family} {seed}", record(model, seed, report))
-            if seed == 0 and family in SHIPPED:
+            if plain and model.plain is None:
+                continue
+            folder = trained(model, seed, plain=plain)
+            name = f"{family} {'plain ' * plain}{seed}"
+            report = audit_case(case(model, folder, workers, quick=quick), BUILD / f"{name.replace(' ', '-')}-audit")
+            also = {"plain": plain, "besides": besides(model, ModelFolder(folder).load())}
+            keep(name, {**record(model, seed, report), **also})
+            if seed == 0 and family in SHIPPED and not plain:
                 publish(model)
     RESULTS.joinpath("hardened.md").write_text(table(known()), encoding="utf-8")
     RESULTS.joinpath("hardened-recipes.md").write_text(recipes(), encoding="utf-8")
     print(table(known()))
 
 
-def case(model: HardenedModel, seed: int, workers: int | None, *, quick: bool = False) -> Case:
-    """Return what is audited, trained first if it has to be."""
+def trained(model: HardenedModel, seed: int, *, plain: bool) -> Path:
+    """Return the folder of a release, which is trained if the zoo does not have it."""
     zoo = ZOO / model.family / "weights"
-    trained = zoo / model.name
-    if seed or model.family not in SHIPPED:
-        trained = BUILD / f"{model.family}-{seed}"
+    make = model.plain if plain else model.make
+    if seed == 0 and model.family in SHIPPED and not plain:
+        return zoo / model.name
+    folder = BUILD / f"{model.family}-{'plain-' * plain}{seed}"
+    if not folder.exists() and make is not None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = folder.with_suffix(".unfinished")
+        make(zoo, unfinished, teller(f"{folder.name}, of {model.name}", model.steps))
+        unfinished.rename(folder)
+    return folder
 
-        def watch(name: str, steps: int) -> Progress:
-            return teller(f"{name}, seed {seed}", steps)
 
-        if not trained.exists():
-            trained.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = trained.with_suffix(".unfinished")
-            model.make(zoo, unfinished, watch(model.name, model.steps))
-            unfinished.rename(trained)
+def case(model: HardenedModel, release: Path, workers: int | None, *, quick: bool = False) -> Case:
+    """Return what is audited."""
     limit, screen = ITEMS[model.family]
     cleaning = CLEANING[model.family]
     tried: dict[str, Any] = {"attacks": {name: ATTACKS_TRIED[name] for name in cleaning}, "workers": workers}
@@ -85,7 +98,7 @@ def case(model: HardenedModel, seed: int, workers: int | None, *, quick: bool = 
         tried["attacks"] = {cleaning[0]: ATTACKS_TRIED[cleaning[0]]}
         tried["methods"] = {name: METHODS_TRIED[name] for name in METHODS_TRIED if name in QUICK}
         tried["merge_attacks"] = {name: MERGE_ATTACKS_TRIED[name] for name in MERGE_ATTACKS_TRIED if name in QUICK}
-    return Case(model.family, model.defender, model.unseen, limit, screen, tried, hardened=trained, raw=True)
+    return Case(model.family, model.defender, model.unseen, limit, screen, tried, hardened=release, raw=True)
 
 
 def record(model: HardenedModel, seed: int, report: AuditReport) -> Record:
@@ -102,6 +115,17 @@ def record(model: HardenedModel, seed: int, report: AuditReport) -> Record:
         "alone": {who: content["alone"][who][skill] for who in ("protected", "original")},
         "partners": {one["partner"]: headline(content, one) for one in content["headlines"]},
     }
+
+
+def besides(model: HardenedModel, release: Any) -> Record:
+    """Return the scores of a release and of its fine-tune on what else the fine-tune can do."""
+    original = ModelFolder(ZOO / model.family / "weights" / model.defender).load()
+    subjects = {"protected": release, "original": original}
+    found: Record = {}
+    for name in model.besides:
+        scores = {who: task(model.family, name).score(subject) for who, subject in subjects.items()}
+        found[name] = {who: {"value": score.value, "items": score.items} for who, score in scores.items()}
+    return found
 
 
 def headline(content: Mapping[str, Any], one: Mapping[str, Any]) -> Record:
@@ -140,12 +164,12 @@ def table(records: Mapping[str, Record]) -> str:
 def _lines(records: Mapping[str, Record]) -> Iterator[str]:
     yield f"| {' | '.join(_HEAD)} |"
     yield "|" + " --- |" * len(_HEAD)
-    for one in sorted(records.values(), key=lambda row: (FAMILIES.index(row["family"]), row["seed"])):
+    for one in sorted(records.values(), key=_place):
         for partner, found in one["partners"].items():
             cells = (
-                *(f"{one['family']}/{one['release']}", str(one["seed"])),
+                *(_title(one), str(one["seed"])),
                 *(_percent(one["alone"][who]) for who in ("protected", "original")),
-                *(partner, f"{one['cells'] / len(one['partners']):.0f}"),
+                *(_besides(one), partner, f"{one['cells'] / len(one['partners']):.0f}"),
                 *(_gain(found["worst"]), found["worst"]["how"], _gain(found["without"])),
                 *(f"**{found['advantage']:+.2f}**", f"{_gain(found['control'])}, {found['control']['how']}"),
             )
@@ -158,7 +182,16 @@ def recipes() -> str:
 
 
 def _recipe_lines() -> Iterator[str]:
-    head = ("release", "trained against", "steps", "highest learning rate", "lambda", "cap, times guessing", "a = 1")
+    head = (
+        "release",
+        "trained against",
+        "steps",
+        "highest learning rate",
+        "lambda",
+        "cap, times guessing",
+        "a = 1",
+        "base's data",
+    )
     yield f"| {' | '.join(head)} |"
     yield "|" + " --- |" * len(head)
     for model in map(hardened_model, FAMILIES):
@@ -167,7 +200,26 @@ def _recipe_lines() -> Iterator[str]:
             schedule, objective = one.schedule, one.objective
             numbers = (schedule.steps, schedule.learning_rate, objective.strength, one.cap_factor)
             share = f"{100 * objective.rebasing:.0f} % of the merges"
-            yield f"| {name} | {against} | {' | '.join(f'{value:g}' for value in numbers)} | {share} |"
+            base = f"{100 * one.base_share:.0f} % of a batch"
+            yield f"| {name} | {against} | {' | '.join(f'{value:g}' for value in numbers)} | {share} | {base} |"
+
+
+def _place(one: Record) -> tuple[int, bool, int]:
+    return FAMILIES.index(one["family"]), one.get("plain", False), one["seed"]
+
+
+def _title(one: Record) -> str:
+    name = f"{one['family']}/{one['release']}"
+    return f"the same without hardening ({name})" if one.get("plain") else name
+
+
+def _besides(one: Record) -> str:
+    if "besides" not in one:
+        return "not measured"
+    return ", ".join(
+        f"{name} {100 * score['protected']['value']:.0f} ({100 * score['original']['value']:.0f})"
+        for name, score in one["besides"].items()
+    )
 
 
 def _percent(score: Mapping[str, float]) -> str:

@@ -40,11 +40,7 @@ class Opening:
         self._app = app
         self._first = pages[0].slug
         self._head = f"<title>{escape(title)}</title><style>{style}{_STYLE}</style></head>".encode()
-        self._views = {
-            page.slug: _view(introduction, pages, page, shown).encode()
-            for page in pages
-            if (shown := first_view(page.slug))
-        }
+        self._views = {page.slug: _view(introduction, pages, page).encode() for page in pages}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; all but the page itself as it comes."""
@@ -75,23 +71,26 @@ class Opening:
         if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":
             return None
         asked: Mapping[str, list[str]] = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        if any(name != "tab" and not name.startswith("__") for name in asked):
-            return None  # a choice, whose result is not the first view
+        if "tab" in asked and any(name != "tab" and not name.startswith("__") for name in asked):
+            return None  # choices, whose result is not the first view
         return self._views.get(asked.get("tab", [self._first])[0])
 
 
-def _view(introduction: str, pages: Sequence[Page], page: Page, shown: str) -> str:
+def _view(introduction: str, pages: Sequence[Page], page: Page) -> str:
     """Return the HTML of a first view."""
+    shown = first_view(page.slug)
+    until = f"{page.slug}-{'result' if shown else 'tab'}"  # what the page shows in its place
     markdown = MarkdownIt()
     tabs = "".join(
         f'<a href="?tab={each.slug}"{" aria-current=page" if each is page else ""}>{escape(each.title)}</a>'
         for each in pages
     )
     return (
-        f'<div id="opening" class="gradio-container" data-tab={json.dumps(page.slug)}><script>{_SCRIPT}</script><div>'
+        f'<div id="opening" class="gradio-container" data-until={json.dumps(until)}><script>{_SCRIPT}</script><div>'
         f'<header>{markdown.render(introduction)}</header><nav aria-label="Tabs">{tabs}</nav>'
         f"<section>{markdown.render(page.about)}</section>"
         f'<main><p role="status">Opening what can be chosen &hellip;</p><div>{shown}</div></main></div></div>'
+        "<noscript><style>#opening [role=status] { visibility: hidden; }</style></noscript>"
     )
 
 

@@ -44,7 +44,7 @@ window.mergeguard = (() => {
 /* On a telephone the result stands above the choices: a button leads down to them, and running leads up again. */
 document.addEventListener("click", ({ target }) => {
   const button = target.closest?.("button");
-  const ran = button?.id.match(/^(\w+)-run$/);
+  const ran = button?.id.match(/^(\w+?)(?:-hub)?-(?:run|draw)$/);
   const to = button?.dataset.to || (ran && matchMedia("(max-width: 767px)").matches && `${ran[1]}-status`);
   const smooth = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
   if (to) document.getElementById(to)?.scrollIntoView({ behavior: smooth, block: "center" });

@@ -106,9 +106,13 @@ class Miniature:
         randomise(model, torch.Generator().manual_seed(20260101))
         with tempfile.TemporaryDirectory() as folder:
             model.save_pretrained(folder)
-            self.state = {}
+            self.state: dict[str, Tensor] = {}
             for file in sorted(Path(folder).glob("*.safetensors")):
-                self.state.update({self._prefix.on_disk(name): tensor for name, tensor in load_file(file).items()})
+                for name, tensor in load_file(file).items():
+                    renamed = self._prefix.on_disk(name)
+                    if renamed in self.state:
+                        raise ArchitectureError(f"two tensors would be called {renamed!r} in such a checkpoint")
+                    self.state[renamed] = tensor
 
     def _configure_diffusers(self, config: Mapping[str, Any]) -> None:
         from mergeguard_hub.architecture.diffusion import scale_down_diffusion

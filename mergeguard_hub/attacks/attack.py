@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mergeguard_hub.architecture import Layout
+from mergeguard_hub.checkpoint import naming_advice
 from mergeguard_hub.errors import AttackError
 
 Tensors = Mapping[str, Tensor]
@@ -93,7 +94,7 @@ def check_same_tensors(protected: Tensors, reference: Tensors, *, what: str = "t
         owner, other = ("the release", what) if name in protected else (what, "the release")
         raise AttackError(
             f"{owner} has a tensor {name!r} and {other} has none: the two are different architectures or heads. Give "
-            "the model that this one was fine-tuned from."
+            f"the model that this one was fine-tuned from.{naming_advice(protected, reference)}"
         )
     for name in protected:
         ours, theirs = protected[name], reference[name]

@@ -184,9 +184,13 @@ class _Bench:
 
         Where the defender's skill alone is too low, the partner's is not asked for: that halves what searches cost.
         """
-        name, _ = self._arena.skills_of(self._cell.partner)
-        kept = self._transfer("original", name, self._of(candidate.weights, (name,), limit, candidate.config), limit)
-        return kept.value if kept.value <= above else self.point(candidate, limit).joint.value
+        gains: list[float] = []
+        for who, name in zip(("original", self._cell.partner), self._arena.skills_of(self._cell.partner), strict=True):
+            found = self._of(candidate.weights, (name,), limit, candidate.config)
+            gains.append(self._transfer(who, name, found, limit).value)
+            if gains[-1] <= above:
+                break
+        return min(gains)
 
     def point(self, candidate: Candidate, limit: int | None) -> Point:
         """Score a merge."""

@@ -10,6 +10,7 @@ from mergeguard_hub.checkpoint.digest import TensorDigest, combine_digests, stor
 from mergeguard_hub.checkpoint.entry import TensorEntry
 from mergeguard_hub.checkpoint.finite import has_nonfinite
 from mergeguard_hub.checkpoint.folder import Checkpoint
+from mergeguard_hub.checkpoint.naming import naming_advice
 from mergeguard_hub.checkpoint.pipeline import open_folder, pipeline_files
 from mergeguard_hub.checkpoint.slot import Slot
 from mergeguard_hub.checkpoint.staged import StagedFolder
@@ -25,6 +26,7 @@ __all__ = [
     "TensorEntry",
     "combine_digests",
     "has_nonfinite",
+    "naming_advice",
     "open_folder",
     "pipeline_files",
     "stored_digest",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from mergeguard_hub.checkpoint import tensor_bytes
+from mergeguard_hub.checkpoint import naming_advice, tensor_bytes
 from mergeguard_hub.errors import MergeError
 
 ARITHMETIC = frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat16})
@@ -45,7 +45,7 @@ def check_same_kinds(base: Mapping[str, Kind], models: Sequence[Mapping[str, Kin
             owner, other = ("the base", where) if name in base else (where, "the base")
             raise MergeError(
                 f"{owner} has a tensor {name!r} and {other} has none: the two come from different architectures or "
-                "heads; merge only models fine-tuned from this base."
+                f"heads; merge only models fine-tuned from this base.{naming_advice(base, model)}"
             )
         for name, kind in base.items():
             _check_kind(name, kind, model[name], where)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mergeguard_hub.architecture.action import Plan
 from mergeguard_hub.architecture.scaling import Room
 from mergeguard_hub.architecture.space import Space
-from mergeguard_hub.checkpoint import Checkpoint, TensorEntry, has_nonfinite
+from mergeguard_hub.checkpoint import Checkpoint, TensorEntry, has_nonfinite, naming_advice
 from mergeguard_hub.errors import BaseModelError, NonFiniteWeightsError
 from mergeguard_hub.protection.actions import compose_plan, draw_actions, mark_actions
 from mergeguard_hub.protection.headroom import Magnitudes, measure, scale_bounds
@@ -166,17 +166,17 @@ def _assignments(found: Study, recipe: Recipe, base: Checkpoint | None) -> Permu
     solved: Permutations = {}
     if base is not None:
         for space in compared_with_base(recipe, found.layout.spaces):
-            _require_tensors(base, space)
+            _require_tensors(base, found.checkpoint, space)
             solved[space.name] = mismatch(space, read=found.checkpoint.tensor, read_base=base.tensor)
     return solved
 
 
-def _require_tensors(base: Checkpoint, space: Space) -> None:
+def _require_tensors(base: Checkpoint, own: Checkpoint, space: Space) -> None:
     missing = next((name for name in space.tensors if name not in base.entries), None)
     if missing is not None:
         raise BaseModelError(
             f"the base model at {base.root} has no tensor {missing}. Give the base model that this one was "
-            "fine-tuned from, in the same format."
+            f"fine-tuned from, in the same format.{naming_advice(base.entries, own.entries)}"
         )
 
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from mergeguard_hub.checkpoint import Checkpoint, StagedFolder, open_folder, pipeline_files, tensor_bytes
+from mergeguard_hub.checkpoint import (
+    Checkpoint,
+    StagedFolder,
+    naming_advice,
+    open_folder,
+    pipeline_files,
+    tensor_bytes,
+)
 from mergeguard_hub.errors import BaseModelError, TrainingError
 from mergeguard_hub.training.base_weights import check_pair
 from mergeguard_hub.training.criticality import Criticality
@@ -168,6 +175,7 @@ def _check(
                 raise BaseModelError(
                     f"the base at {bases[component].root} has no tensor {name!r}: it is another architecture, or the "
                     "fine-tuned model has a new head. Give its own base; exclude a tensor that is really new."
+                    f"{naming_advice(bases[component].entries, model.entries)}"
                 )
             check_pair(name, model.tensor(name), bases[component].tensor(name))
 

@@ -25,12 +25,14 @@ class Settings:
         objective: which merges are drawn, and how much they count.
         cap_factor: the cap, as a multiple of the loss of guessing.
         directions: random partners beside the surrogates.
+        base_share: of every batch, in the mean, that are the base's data: what no batch holds is lost, alone too.
     """
 
     schedule: Schedule
     objective: Hardened = field(default_factory=Hardened)
     cap_factor: float = 1.2
     directions: int = 0
+    base_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class HardenedModel:
         unseen: partners that it does not know, with which the release is judged.
         phases: of the training.
         make: trains it.
+        plain: the same training without hardening, where the fine-tune was not at its end: what that alone does.
+        besides: tasks of the family that the fine-tune can do although they are not its own.
     """
 
     family: str
@@ -52,6 +56,8 @@ class HardenedModel:
     unseen: tuple[str, ...]
     phases: tuple[Settings, ...]
     make: Make
+    plain: Make | None = None
+    besides: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -12,9 +12,11 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from mergeguard_hub.attacks import layout_of
-from mergeguard_hub.checkpoint import Checkpoint
+from mergeguard_hub.attacks import Alignment, attack_folder, layout_of
+from mergeguard_hub.checkpoint import Checkpoint, naming_advice
+from mergeguard_hub.errors import AttackError, BaseModelError, MergeError
 from mergeguard_hub.fingerprint import compare, fingerprint_folder
+from mergeguard_hub.merging import WeightAveraging, merge_folders
 from mergeguard_hub.release import Report, protect_folder, unlock_folder, verify_folder
 from tests import tiny
 from tests.checkpoint.folders import snapshot
@@ -91,3 +93,30 @@ def test_names_that_the_class_does_not_know_are_left(tmp_path: Path) -> None:
     layout = layout_of(Checkpoint.open(tmp_path / "raw"))
     assert not layout.spaces
     assert "were these weights renamed" in json.dumps(list(layout.refused.values()))
+
+
+def test_a_base_under_other_names_is_told_apart_from_a_wrong_one(tmp_path: Path) -> None:
+    """GPT-2 as published, and a fine-tune as transformers saves it."""
+    _gpt2_as_published(tmp_path)
+    tiny.save(tiny.gpt2(), tmp_path / "tuned")
+    protect_folder(tmp_path / "tuned", tmp_path / "release", key=KEY, base=tmp_path / "raw")
+    advice = "One has 'transformer.' before its names"
+    with pytest.raises(BaseModelError, match=advice):
+        protect_folder(tmp_path / "tuned", tmp_path / "params", recipe="params", key=KEY, base=tmp_path / "raw")
+    with pytest.raises(AttackError, match=advice):
+        attack_folder(Alignment(), tmp_path / "release", tmp_path / "raw", tmp_path / "attacked")
+    with pytest.raises(MergeError, match=advice):
+        merge_folders(WeightAveraging(), base=tmp_path / "raw", models=[tmp_path / "tuned"], target=tmp_path / "merged")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (["a.weight"], ["a.weight"]),
+        (["a.weight", "b"], ["a.weight"]),
+        (["a.x", "b.y"], ["p.a.x", "q.c", "r.d"]),
+        ([], []),
+    ],
+)
+def test_other_differences_get_no_advice_on_names(ours: list[str], theirs: list[str]) -> None:
+    assert naming_advice(ours, theirs) == ""

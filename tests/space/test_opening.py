@@ -74,20 +74,37 @@ def _places(page: Page, root: str) -> list[tuple[float, float]]:
 
 
 def test_it_goes_when_the_tab_that_was_asked_for_is_built(browser: Browser, address: str) -> None:
-    for slug in ("images", "language"):
+    for slug in ("images", "language", "how"):
         visit = Visit(browser, address, tab=slug)
         assert visit.page.locator("#opening").count() == 0
-        assert visit.page.locator(f"#{slug}-result").is_visible()
+        assert visit.page.locator(f"#{slug}-tab").is_visible()
         assert visit.complaints == []
         visit.page.close()
+
+
+def test_it_goes_when_the_page_cannot_open_that_tab(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.route("**/queue/join*", lambda route: route.fulfill(status=503, body="Queue is full."))
+    page.goto(f"{address}?tab=language")
+    page.wait_for_selector("#opening", state="detached")
+    page.locator("#language-tab-button").click()
+    page.wait_for_selector("#language-result >> visible=true")
+    page.close()
+
+
+def test_its_links_keep_what_the_hub_put_into_the_address(browser: Browser, address: str) -> None:
+    with without_scripts(browser, f"{address}?__theme=dark&__sign=x", "desktop") as page:
+        page.locator("#opening nav a").nth(1).click()
+        page.wait_for_url("**/?tab=language&__theme=dark&__sign=x")
 
 
 @pytest.mark.parametrize(
     ("query", "shown"),
     [
-        ("", "mg-pictures"),
-        ("?tab=vision&__theme=dark&__sign=x", "mg-cards"),
-        ("?tab=how", None),  # nothing that was computed
+        ("", 'class="mg-pictures'),
+        ("?tab=vision&__theme=dark&__sign=x", 'class="mg-cards'),
+        ("?tab=how", 'data-until="how-tab"'),
+        ("?utm_source=x", 'class="mg-pictures'),
         ("?tab=%3Cscript%3E", None),
         ("?tab=vision&weight=0.6", None),  # a result of its own
     ],
@@ -96,7 +113,7 @@ def test_which_view_it_is(address: str, query: str, shown: str | None) -> None:
     text = httpx.get(f"{address}{query}").text
     document = text[text.index("<body") :]
     assert ('id="opening"' in document) == (shown is not None)
-    assert shown is None or f'class="{shown}' in document
+    assert shown is None or shown in document
     assert "%3Cscript%3E" not in document
 
 

@@ -19,14 +19,14 @@ _SURROGATE = "neon"
 
 
 _AGAINST = "`neon` and three random directions"
-SETTINGS = Settings(Schedule(steps=1000, learning_rate=4e-4), directions=3)
+SETTINGS = Settings(Schedule(steps=1000, learning_rate=4e-4), directions=3, base_share=0.15)
 
 
 def start_hardening(defender: str, weights: Path, *, settings: Settings = SETTINGS, seed: int = 0) -> tuple[Run, Any]:
     """Return the training that goes on from a finished fine-tune, and the pipeline that it trains.
 
     Args:
-        defender: the fine-tune, whose domain is the only one trained on.
+        defender: the fine-tune.
         weights: folder of the family's models.
         settings: of the training.
         seed: of the batches and of the drawn merges.
@@ -36,12 +36,12 @@ def start_hardening(defender: str, weights: Path, *, settings: Settings = SETTIN
         trained_parts(one) for one in (pipeline, load_pipeline(weights / "base"), load_pipeline(weights / _SURROGATE))
     )
     own = dict(parts.named_parameters())
-    known = captioned(weights, defender, pipeline.vae)
+    known = {name: captioned(weights, name, pipeline.vae) for name in ("base", defender)}
     hardening = HardeningLoss(
         parts,
         base,
         settings.objective,
-        guessing=guessing_loss(known),
+        guessing=guessing_loss(known[defender]),
         cap_factor=settings.cap_factor,
         partners=[
             dict(TaskVector(other, base)),
@@ -49,7 +49,7 @@ def start_hardening(defender: str, weights: Path, *, settings: Settings = SETTIN
         ],
         seed=seed,
     )
-    loss = diffusion_loss(pipeline, {defender: known}, {defender: 1.0})
+    loss = diffusion_loss(pipeline, known, {"base": settings.base_share, defender: 1 - settings.base_share})
     return Run(parts, loss, settings.schedule, seed=seed, hardening=hardening), pipeline
 
 
@@ -61,4 +61,6 @@ def _make(defender: str, seed: int, weights: Path, out: Path, tell: Progress) ->
 
 def hardened(seed: int = 0) -> HardenedModel:
     """Return how the family's hardened release is made."""
-    return HardenedModel("images", "hero", _AGAINST, UNSEEN, (SETTINGS,), partial(_make, "hero", seed))
+    return HardenedModel(
+        "images", "hero", _AGAINST, UNSEEN, (SETTINGS,), partial(_make, "hero", seed), besides=("base",)
+    )

@@ -86,4 +86,6 @@ def _make(defender: str, seed: int, weights: Path, out: Path, tell: Progress) ->
 
 def hardened(seed: int = 0) -> HardenedModel:
     """Return how the family's hardened release is made."""
-    return HardenedModel("language", "math", _AGAINST, UNSEEN, PHASES, partial(_make, "math", seed))
+    return HardenedModel(
+        "language", "math", _AGAINST, UNSEEN, PHASES, partial(_make, "math", seed), besides=("world", "sums")
+    )

@@ -68,11 +68,15 @@ def start_hardening(
     return Run(model, loss, settings.schedule, seed=seed, hardening=hardening)
 
 
-def _make(defender: str, seed: int, weights: Path, out: Path, tell: Progress) -> None:
-    trained = start_hardening(defender, weights, seed=seed).finish(out.with_suffix(".pt"), progress=tell)
+def _make(defender: str, seed: int, weights: Path, out: Path, tell: Progress, *, plain: bool = False) -> None:
+    run = start_hardening(defender, weights, seed=seed)
+    if plain:
+        run.hardening = None
+    trained = run.finish(out.with_suffix(".pt"), progress=tell)
     cast(ViTForImageClassification, trained.to(torch.bfloat16)).save_pretrained(out)
 
 
 def hardened(seed: int = 0) -> HardenedModel:
     """Return how the family's hardened release is made."""
-    return HardenedModel("vision", "scenes", _AGAINST, UNSEEN, (SETTINGS,), partial(_make, "scenes", seed))
+    make = partial(_make, "scenes", seed)
+    return HardenedModel("vision", "scenes", _AGAINST, UNSEEN, (SETTINGS,), make, plain=partial(make, plain=True))
