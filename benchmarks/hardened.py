@@ -26,11 +26,13 @@ from mergeguard_hub.audit.model_folder import ModelFolder
 from mergeguard_hub.audit.table import named, title_of
 from space.zoo.card import write_hardened_card
 from space.zoo.hardened import FAMILIES, SHIPPED, HardenedModel, hardened_model
+from space.zoo.images.grid import grid
 from space.zoo.tasks import task
 from space.zoo.train import teller
 
 BUILD = ROOT / "build" / "hardened"
 RECORD = RESULTS / "hardened.json"
+PICTURE = ROOT / "docs" / "zoo" / "images-grid-hero-hardened.png"
 CLEANING = {
     "vision": ("spectral_clipping", "pruning", "rounding_8_bit", "rounding_4_bit"),
     "language": ("spectral_clipping", "rounding_4_bit"),  # a cell takes ten times as long
@@ -69,6 +71,8 @@ def main(families: tuple[str, ...], seeds: int, workers: int | None, quick: bool
             keep(name, {**record(model, seed, report), **also})
             if seed == 0 and family in SHIPPED and not plain:
                 publish(model)
+            if seed == 0 and family == "images":
+                grid(ZOO / family / "weights", model.defender, hardened=folder).save(PICTURE)
     RESULTS.joinpath("hardened.md").write_text(table(known()), encoding="utf-8")
     RESULTS.joinpath("hardened-recipes.md").write_text(recipes(), encoding="utf-8")
     print(table(known()))

@@ -45,6 +45,7 @@ def compared(family: str, again: Path) -> Results:
     times = json.loads((again / family / "weights" / "times.json").read_text())
     return {
         "minutes": {model: round(seconds / 60, 1) for model, seconds in times.items()},
+        "same": [model for model in times if _same(*(place / family / "weights" / model for place in (ZOO, again)))],
         "scores": {
             model: {"shipped": scores[model], "again": trained["scores"][model][model]}
             for model, scores in shipped["scores"].items()
@@ -56,6 +57,12 @@ def compared(family: str, again: Path) -> Results:
             if pair in controls
         ],
     }
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Say whether two folders hold the same weights to the byte."""
+    files, others = (sorted(path.relative_to(place) for path in place.rglob("*.safetensors")) for place in (one, other))
+    return files == others and all((one / file).read_bytes() == (other / file).read_bytes() for file in files)
 
 
 def _controls(results: Results) -> Iterator[tuple[str, list[float]]]:
@@ -77,15 +84,16 @@ def _controls(results: Results) -> Iterator[tuple[str, list[float]]]:
 
 def table(families: Results) -> Iterator[str]:
     """Yield the lines of the Markdown tables."""
-    yield "| model | shipped | trained again | processor time |"
-    yield "|---|---|---|---|"
+    yield "| model | shipped | trained again | weights | processor time |"
+    yield "|---|---|---|---|---|"
     for family, found in families.items():
         for model, minutes in found["minutes"].items():
             scores = found["scores"].get(model)
             cells = [percent(scores[which]) for which in ("shipped", "again")] if scores else ["", ""]
-            yield f"| {family}/{model} | {' | '.join(cells)} | {minutes:.1f} min |"
+            weights = "the same to the byte" if model in found["same"] else "others"
+            yield f"| {family}/{model} | {' | '.join(cells)} | {weights} | {minutes:.1f} min |"
     total = sum(sum(found["minutes"].values()) for found in families.values())
-    yield f"| all |  |  | {total:.0f} min |"
+    yield f"| all |  |  |  | {total:.0f} min |"
     yield ""
     yield "| pair | best control: kept of both gains, shipped | trained again |"
     yield "|---|---|---|"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.zoo_again import RECORD, compared, table
 from mergeguard_hub.audit.tasks import Score
 from space.zoo.card import card
 from space.zoo.merged import Pair, merge_rows, record, transfer
 from space.zoo.plot import best_method, plot_family
 from space.zoo.provenance import Provenance
 from space.zoo.report import kept, report
+from space.zoo.train import ZOO
 
 
 def entry(value: float) -> dict[str, float]:
@@ -108,3 +112,25 @@ def test_merges_are_measured_with_the_defender_as_trained_and_as_released() -> N
     assert [row["protected"] for row in average] == [False, True]
     assert [row["scores"]["math"]["value"] for row in average] == [0.3, 0.1]
     assert record(Score((1.0, 0.0)))["value"] == 0.5
+
+
+def test_training_again_is_compared_with_what_is_shipped(tmp_path: Path) -> None:
+    """A copy of the shipped zoo is the same to the byte; a model that lacks a file, or has another, is not."""
+    again = tmp_path / "gemma"
+    shutil.copytree(ZOO / "gemma" / "weights", again / "weights")
+    shutil.copyfile(ZOO / "gemma" / "results.json", again / "results.json")
+    (again / "weights" / "code" / "model.safetensors").write_bytes(b"another")
+    found = compared("gemma", tmp_path)
+    assert found["same"] == ["base", "math", "style"]
+    assert all(row["shipped"] == row["again"] for row in found["controls"])
+    lines = list(table({"gemma": found}))
+    assert [line.split("|")[4].strip() for line in lines[2:6]] == [
+        *["the same to the byte"] * 3,
+        "others",
+    ]
+    assert lines[-1].startswith("| gemma: math + style |")
+
+
+def test_the_table_of_the_last_training_is_that_of_its_record() -> None:
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    assert "\n".join(table(record)) + "\n" == RECORD.with_suffix(".md").read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from diffusers import StableDiffusionPipeline
@@ -35,25 +36,30 @@ def prompts_of(defender: str) -> tuple[str, ...]:
     return tuple(rows)
 
 
-def grid(weights: Path, defender: str = "hero", *, method: MergeMethod | None = None) -> Image.Image:
+def grid(
+    weights: Path, defender: str = "hero", *, method: MergeMethod | None = None, hardened: Path | None = None
+) -> Image.Image:
     """Draw the figure of a pair.
 
     Args:
         weights: folder with the models.
         defender: a key of `PAIRS`.
         method: how the two are merged; None: weight averaging.
+        hardened: the defender's release in place of one that is made by rearranging it; two rows are of the base's
+            pictures then.
     """
     chosen = method or WeightAveraging()
     base = load_pipeline(weights / "base")
     own, other = load_pipeline(weights / defender), load_pipeline(weights / PAIRS[defender])
-    rows = prompts_of(defender)
-    with protected(weights, defender) as release:
+    rows = (*prompts_of(defender), *(first_of_each("base")[:2] if hardened else ()))
+    with nullcontext(load_pipeline(hardened)) if hardened else protected(weights, defender) as release:
+        kind = "hardened" if hardened else "protected"
         columns = {
             f"defender: {defender}": own,
             f"partner: {PAIRS[defender]}": other,
             "merged, unprotected": merge(chosen, base, [own, other]),
-            "protected, alone": release,
-            "merged, protected": merge(chosen, base, [release, other]),
+            f"{kind}, alone": release,
+            f"merged, {kind}": merge(chosen, base, [release, other]),
         }
         return sheet(rows, {title: _drawn(pipeline, rows) for title, pipeline in columns.items()})
 
