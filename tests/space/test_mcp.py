@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -17,8 +18,9 @@ TOOLS = {"images", "language", "vision", "attack", "merge_path", "look", "protec
 
 
 def test_tools_are_named_as_the_functions_described_and_answer() -> None:
-    with serving("--mcp") as address:
-        listed, answered, refused = anyio.run(_ask, f"{address}gradio_api/mcp/")
+    # In a thread of its own: the browser of other tests keeps an event loop in this one.
+    with serving("--mcp") as address, ThreadPoolExecutor(1) as elsewhere:
+        listed, answered, refused = elsewhere.submit(anyio.run, _ask, f"{address}gradio_api/mcp/").result()
     tools = {tool.name: tool for tool in listed.tools}
     assert set(tools) == TOOLS
     assert all(tool.description for tool in tools.values())
