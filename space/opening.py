@@ -7,7 +7,6 @@ tab, they go. The tabs are links meanwhile, and a visitor without scripts has al
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -22,7 +21,7 @@ from space.page import Page
 
 _STYLE = Path(__file__).with_name("opening.css").read_text(encoding="utf-8")
 _SCRIPT = Path(__file__).with_name("opening.js").read_text(encoding="utf-8")
-_HEAD, _BODY = re.compile(rb"</head>"), re.compile(rb"<body[^>]*>")
+_BODY = re.compile(rb"<body[^>]*>")
 
 
 class Opening:
@@ -86,7 +85,7 @@ def _view(introduction: str, pages: Sequence[Page], page: Page) -> str:
         for each in pages
     )
     return (
-        f'<div id="opening" class="gradio-container" data-until={json.dumps(until)}><script>{_SCRIPT}</script><div>'
+        f'<div id="opening" class="gradio-container" data-until="{until}"><script>{_SCRIPT}</script><div>'
         f'<header>{markdown.render(introduction)}</header><nav aria-label="Tabs">{tabs}</nav>'
         f"<section>{markdown.render(page.about)}</section>"
         f'<main><p role="status">Opening what can be chosen &hellip;</p><div>{shown}</div></main></div></div>'
@@ -101,5 +100,4 @@ def _is_page(start: Message) -> bool:
 
 def _opened(document: bytes, head: bytes, view: bytes) -> bytes:
     """Return a document with something at the end of its head and at the beginning of its body."""
-    document = _HEAD.sub(lambda _: head, document, count=1)
-    return _BODY.sub(lambda found: found[0] + view, document, count=1)
+    return _BODY.sub(lambda found: found[0] + view, document.replace(b"</head>", head, 1), count=1)

@@ -182,10 +182,10 @@ class _Bench:
     def joint_gain(self, candidate: Candidate, limit: int | None, *, above: float) -> float:
         """Return a merge's joint gain if it is above a number, and otherwise only something that is not.
 
-        Where the defender's skill alone is too low, the partner's is not asked for: that halves what searches cost.
+        Where the defender's skill alone is too low, the partner's is not asked for.
         """
         gains: list[float] = []
-        for who, name in zip(("original", self._cell.partner), self._arena.skills_of(self._cell.partner), strict=True):
+        for who, name in self._skills():
             found = self._of(candidate.weights, (name,), limit, candidate.config)
             gains.append(self._transfer(who, name, found, limit).value)
             if gains[-1] <= above:
@@ -196,11 +196,12 @@ class _Bench:
         """Score a merge."""
         names = self._arena.skills_of(self._cell.partner)
         found = self._of(candidate.weights, names, limit, candidate.config)
-        ours, theirs = (
-            self._transfer(who, name, found, limit)
-            for who, name in zip(("original", self._cell.partner), names, strict=True)
-        )
+        ours, theirs = (self._transfer(who, name, found, limit) for who, name in self._skills())
         return Point(candidate.label, candidate.settings, (found[names[0]], found[names[1]]), ours, theirs)
+
+    def _skills(self) -> Iterator[tuple[str, str]]:
+        """Yield who has a skill and the name of its task, the defender's first."""
+        yield from zip(("original", self._cell.partner), self._arena.skills_of(self._cell.partner), strict=True)
 
     def _transfer(self, who: str, name: str, found: Mapping[str, Score], limit: int | None) -> Transfer:
         """Return which part of the skill of a model alone a merge has."""

@@ -28,12 +28,11 @@ from typing import Any
 import mergeguard_hub.architecture
 from mergeguard_hub.architecture.classes import find_class
 from mergeguard_hub.architecture.miniature import PLAIN, Prefix
-from mergeguard_hub.architecture.prove import Proof
+from mergeguard_hub.architecture.prefixed import Found
 from mergeguard_hub.release.proof_record import proof_from_dict, proof_to_dict
 
 OVERRIDE = "MERGEGUARD_PROOF_CACHE"
 _VERSIONS = ("mergeguard-hub", "torch", "transformers", "diffusers", "numpy", "safetensors")
-Found = tuple[Proof, dict[str, Any]]  # and the configuration with every default filled in
 
 
 def proof_file(config: Mapping[str, Any], prefix: Prefix = PLAIN) -> Path | None:
