@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-_CANCELLED = '<div class="mg-status" role="status">Cancelled</div>'
+_CANCELLED = '<div class="mg-status mg-cancelled" role="status">Cancelled</div>'
 
 
 def cancels(button: gr.Button, running: list[Any], status: gr.HTML) -> None:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -147,6 +148,15 @@ def test_a_run_can_be_cancelled(browser: Browser, address: str) -> None:
     visit.page.close()
 
 
+def test_a_mistake_is_told_and_stays_marked(browser: Browser, address: str) -> None:
+    visit = Visit(browser, address, tab="images")
+    visit.page.locator("#images-tab textarea").first.fill("")
+    visit.page.locator("#images-run").click()
+    visit.page.locator(".toast-body", has_text="The prompt is empty").wait_for()
+    assert visit.page.locator("#images-status").inner_text().strip() == "Error"
+    visit.page.close()
+
+
 # Without a browser
 
 
@@ -177,11 +187,11 @@ def test_the_api_refuses_in_a_sentence(client: Client, changed: dict[str, object
 
 
 @pytest.mark.parametrize("seed", [float("nan"), float("inf"), 7.0, True, "7", None, LARGEST_SEED + 1])
-def test_only_whole_numbers_are_seeds(seed: object) -> None:
+def test_only_whole_numbers_are_seeds(seed: Any) -> None:
     with pytest.raises(ChoiceError, match="The seed is .*: give a whole number"):
         checked_seed(seed)
     with pytest.raises(gr.Error, match="The seed is"):
-        next(iter(images("hero", "styles", "exact", "TIES", 1.0, PROMPT, seed)))  # type: ignore[arg-type]
+        next(iter(images("hero", "styles", "exact", "TIES", 1.0, PROMPT, seed)))
 
 
 def test_prompts_are_taken_line_by_line() -> None:
