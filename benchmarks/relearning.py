@@ -1,8 +1,9 @@
 """Does letting the free-rider train inside our training make recovery dearer? `python -m benchmarks.relearning`.
 
-Trains the zoo's hardened vision release on with `Relearning`, and beside it for as many steps without. Then averages
-of each with partners are trained back on 100 labelled examples of both skills (`mergeguard_hub.audit.recovery`), beside
-the average with the unprotected fine-tune and the base trained on the same. Writes benchmarks/results/relearning.md.
+Trains the zoo's hardened vision release on with `Relearning`, beside it for as many steps without, and one from the
+fine-tune with relearning throughout. Then averages of each with partners are trained back on 100 labelled examples of
+both skills (`mergeguard_hub.audit.recovery`), beside the average with the unprotected fine-tune and the base trained on
+the same. Writes benchmarks/results/relearning.md; what was measured is not measured again unless --again is given.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from transformers import ViTForImageClassification
 
 from benchmarks.audit import RESULTS, ROOT, ZOO
 from mergeguard_hub.audit import audit
@@ -24,31 +27,54 @@ from space.zoo.run import Schedule
 from space.zoo.train import teller
 from space.zoo.vision.data import pictures
 from space.zoo.vision.family import load_model
-from space.zoo.vision.hardened import UNSEEN, start_hardening
+from space.zoo.vision.hardened import SETTINGS, UNSEEN, start_hardening
 from space.zoo.vision.train import FINE_TUNE_PICTURES, Part, losses
 
 WEIGHTS = ZOO / "vision" / "weights"
 WORK = ROOT / "build" / "relearning"
 RECORD = RESULTS / "relearning.json"
-SETTINGS = Settings(Schedule(steps=300, learning_rate=3e-4))
+DEFENDER, RELEASE = "scenes", "scenes-hardened"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A training that goes on from a model of the zoo.
+
+    Attributes:
+        title: what it is called in the table.
+        start: the model.
+        settings: of the training.
+        relearning: whether a free-rider trains in it.
+    """
+
+    title: str
+    start: str
+    settings: Settings
+    relearning: bool = True
+
+
+_ON = Settings(Schedule(steps=300, learning_rate=3e-4))
+TRIALS = {
+    "without": Trial("trained on, 300 steps", RELEASE, _ON, relearning=False),
+    "relearning": Trial("trained on with relearning, 300 steps", RELEASE, _ON),
+    "throughout": Trial("hardened from the fine-tune with relearning, 2,000 steps", DEFENDER, SETTINGS),
+}
 STARTS = {
     "base": "the base",
     "unprotected": "average with the fine-tune",
     "hardened": "average with the hardened release",
-    "without": "trained on, 300 steps",
-    "relearning": "trained on with relearning, 300 steps",
+    **{name: trial.title for name, trial in TRIALS.items()},
 }
-DEFENDER, RELEASE = "scenes", "scenes-hardened"
 
 
-def train(name: str) -> None:
-    """Train the release on, into a folder."""
-    run = start_hardening(DEFENDER, WEIGHTS, settings=SETTINGS, seed=10)
-    run.model.load_state_dict(load_model(WEIGHTS / RELEASE).state_dict())
-    if name == "relearning" and run.hardening is not None:
+def train(name: str, trial: Trial) -> None:
+    """Train a trial into a folder."""
+    run = start_hardening(DEFENDER, WEIGHTS, settings=trial.settings, seed=10)
+    run.model.load_state_dict(load_model(WEIGHTS / trial.start).state_dict())
+    if trial.relearning and run.hardening is not None:
         run.hardening.relearning = relearning(run.model)
-    run.finish(WORK / f"{name}.pt", progress=teller(name, SETTINGS.schedule.steps))
-    run.model.to(torch.bfloat16).save_pretrained(WORK / name)
+    trained = run.finish(WORK / f"{name}.pt", progress=teller(name, trial.settings.schedule.steps))
+    cast(ViTForImageClassification, trained.to(torch.bfloat16)).save_pretrained(WORK / name)
 
 
 def relearning(model: Any) -> Relearning:
@@ -105,13 +131,19 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
 
 def main() -> None:
     """Train, measure and write the table."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--again", action="store_true", help="measure everything again")
+    again = parser.parse_args().again
     torch.set_num_threads(1)
     WORK.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = {"hardened": measured(WEIGHTS / RELEASE, "hardened")}
-    for name in ("relearning", "without"):
+    record: dict[str, Any] = {} if again or not RECORD.exists() else json.loads(RECORD.read_text(encoding="utf-8"))
+    if "hardened" not in record:
+        record["hardened"] = measured(WEIGHTS / RELEASE, "hardened")
+    for name, trial in TRIALS.items():
+        if name in record:
+            continue
         if not (WORK / name).exists():
-            train(name)
+            train(name, trial)
         record[name] = measured(WORK / name, name)
         RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         (RESULTS / "relearning.md").write_text(table(record), encoding="utf-8")
