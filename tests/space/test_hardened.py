@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,15 @@ from benchmarks.hardened import known, table
 from mergeguard_hub.training import Hardened, HardeningLoss
 from space.zoo.card import hardened_card
 from space.zoo.hardened import FAMILIES, SHIPPED, hardened_model
+from space.zoo.images import hardened as images
+from space.zoo.language import hardened as language
 from space.zoo.language.example import examples
 from space.zoo.language.kinds import SKILLS
+from space.zoo.language.recipe import load_pair
 from space.zoo.language.surrogates import SURROGATES
 from space.zoo.run import Run, Schedule
 from space.zoo.train import ZOO
+from space.zoo.vision import hardened as vision
 from space.zoo.vision.family import classification, load_model
 
 
@@ -66,6 +72,46 @@ def test_both_passes_see_the_same_batch() -> None:
     assert torch.equal(seen[0], seen[1])
     assert torch.equal(seen[2], seen[3])
     assert not torch.equal(seen[0], seen[2])
+
+
+def linked(tmp_path: Path, family: str) -> Path:
+    """Return a family's weights in a folder whose cache, beside it, is the test's own."""
+    weights = tmp_path / "weights"
+    weights.symlink_to(ZOO / family / "weights", target_is_directory=True)
+    return weights
+
+
+def vision_recipe(tmp_path: Path, _: pytest.MonkeyPatch) -> Run:
+    return vision.start_hardening("scenes", linked(tmp_path, "vision"), count=64)
+
+
+def language_recipe(tmp_path: Path, _: pytest.MonkeyPatch) -> Run:
+    weights = linked(tmp_path, "language")
+    for name, skill in zip(SURROGATES, ("code", "style", "code", "style"), strict=True):  # in place of trained ones
+        shutil.copytree(weights / skill, tmp_path / "cache" / "surrogates" / name)
+    return language.start_hardening(load_pair(weights / "math")[0], "math", weights)
+
+
+def images_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr("space.zoo.images.train._DRAWN", {"base": 8, "hero": 8})
+    return images.start_hardening("hero", linked(tmp_path, "images"))[0]
+
+
+@pytest.mark.parametrize("recipe", [vision_recipe, language_recipe, images_recipe])
+def test_a_recipe_is_carried_out_on_the_models_shipped(
+    recipe: Callable[[Path, pytest.MonkeyPatch], Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = recipe(tmp_path, monkeypatch)
+    assert run.hardening is not None
+    frozen = {name: weight.clone() for name, weight in run.model.named_parameters() if not weight.requires_grad}
+    before = [weight.detach().clone() for weight in run.weights]
+    first = run.step()
+    assert first < run.hardening.guessing / 2  # it starts from a model that has learned the task
+    assert run.step() > 0
+    metrics = run.hardening.metrics()
+    assert metrics["off_nominal_loss"] > metrics["nominal_loss"]
+    assert all(not torch.equal(old, new) for old, new in zip(before, run.weights, strict=True))
+    assert all(torch.equal(weight, frozen[name]) for name, weight in run.model.named_parameters() if name in frozen)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
