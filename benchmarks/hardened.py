@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def main(families: tuple[str, ...], seeds: int, workers: int | None, quick: bool
             if seed == 0 and family == "images":
                 grid(ZOO / family / "weights", model.defender, hardened=folder).save(PICTURE)
     RESULTS.joinpath("hardened.md").write_text(table(known()), encoding="utf-8")
+    RESULTS.joinpath("hardened-summary.md").write_text(summary(known()), encoding="utf-8")
     RESULTS.joinpath("hardened-recipes.md").write_text(recipes(), encoding="utf-8")
     print(table(known()))
 
@@ -178,6 +180,36 @@ def _lines(records: Mapping[str, Record]) -> Iterator[str]:
                 *(f"**{found['advantage']:+.2f}**", f"{_gain(found['control'])}, {found['control']['how']}"),
             )
             yield f"| {' | '.join(cells)} |"
+
+
+def summary(records: Mapping[str, Record]) -> str:
+    """Return the Markdown table with one row for all seeds and partners of a family."""
+    return "\n".join(_summary_lines(records)) + "\n"
+
+
+def _summary_lines(records: Mapping[str, Record]) -> Iterator[str]:
+    head = ("release", "seeds", "alone, percent", "the fine-tune alone", "merges tried", "best joint gain", "advantage")
+    yield f"| {' | '.join(head)} | best unprotected |"
+    yield "|" + " --- |" * (len(head) + 1)
+    for _, same in groupby(sorted(records.values(), key=_place), key=lambda one: _place(one)[:2]):
+        trainings = list(same)
+        found = [one["partners"][partner] for one in trainings for partner in one["partners"]]
+        alone = [one["alone"]["protected"]["value"] for one in trainings]
+        cells = (
+            *(_title(trainings[0]), f"{len(trainings)}"),
+            *(_range([100 * value for value in alone], ".1f"), _percent(trainings[0]["alone"]["original"])),
+            f"{sum(one['cells'] for one in trainings)}",
+            _range([one["worst"]["value"] for one in found], ".2f"),
+            f"**{_range([one['advantage'] for one in found], '+.2f')}**",
+            _range([one["control"]["value"] for one in found], ".2f"),
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+def _range(values: Sequence[float], form: str) -> str:
+    """Return the least and the most of some values, once if they look the same."""
+    least, most = (format(value, form) for value in (min(values), max(values)))
+    return least if least == most else f"{least} to {most}"
 
 
 def recipes() -> str:

@@ -6,12 +6,13 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.hardened import known, table
+from benchmarks.hardened import known, summary, table
 from mergeguard_hub.training import Hardened, HardeningLoss
 from space.zoo.card import hardened_card
 from space.zoo.hardened import FAMILIES, SHIPPED, hardened_model
@@ -154,3 +155,19 @@ def test_the_table_has_a_row_for_every_partner() -> None:
     lines = table(known()).splitlines()
     assert len(lines) == 2 + sum(len(one["partners"]) for one in known().values())
     assert len({line.count("|") for line in lines}) == 1
+
+
+def test_the_summary_counts_every_training_once_and_shows_the_worst() -> None:
+    lines = summary(known()).splitlines()[2:]
+    counts = [int(line.split(" | ")[1]) for line in lines]
+    assert sum(counts) == len(known())
+    for line in lines:
+        same = [one for one in known().values() if line.startswith(f"| {_named(one)} |")]
+        worst = max(found["advantage"] for one in same for found in one["partners"].values())
+        assert line.count("|") == 9
+        assert f"{worst:+.2f}**" in line
+
+
+def _named(record: dict[str, Any]) -> str:
+    name = f"{record['family']}/{record['release']}"
+    return f"the same without hardening ({name})" if record.get("plain") else name
