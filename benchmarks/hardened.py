@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -24,9 +25,10 @@ from benchmarks.audit import RESULTS, ROOT, ZOO, Case, audit_case
 from mergeguard_hub.audit import AuditReport
 from mergeguard_hub.audit.defaults import ATTACKS_TRIED, MERGE_ATTACKS_TRIED, METHODS_TRIED
 from mergeguard_hub.audit.model_folder import ModelFolder
+from mergeguard_hub.audit.record import score_record
 from mergeguard_hub.audit.table import named, title_of
 from space.zoo.card import write_hardened_card
-from space.zoo.hardened import FAMILIES, SHIPPED, HardenedModel, hardened_model
+from space.zoo.hardened import FAMILIES, SHIPPED, HardenedModel, Settings, Variant, hardened_model
 from space.zoo.images.grid import grid
 from space.zoo.tasks import task
 from space.zoo.train import teller
@@ -42,7 +44,7 @@ CLEANING = {
 QUICK = ("weight_averaging", "task_arithmetic_0.6", "ties", "model_stock", "rebasing", "plane_search")
 ITEMS = {"vision": (200, 60), "language": (20, 6), "images": (8, 4)}  # of a grid's cell, of a search
 _HEAD = (
-    *("release", "seed", "alone", "the fine-tune alone", "what else it can do (the fine-tune)", "partner", "cells"),
+    *("release", "seed", "alone", "the fine-tune alone", "also measured (the fine-tune)", "partner", "cells"),
     *("worst: joint gain", "how"),
     *("without our model", "advantage", "same, unprotected"),
 )
@@ -55,22 +57,22 @@ Record = dict[str, Any]
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings of each family.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes of an audit. Default: one per processor.")
 @click.option("--quick", is_flag=True, help="The merges of QUICK only; without it, the audit goes on from there.")
-@click.option("--plain", is_flag=True, help="Audit the same training without hardening, where the zoo has one.")
-def main(families: tuple[str, ...], seeds: int, workers: int | None, quick: bool, plain: bool) -> None:
+@click.option("--variant", help="Audit that variant of the training, in families that have it.")
+def main(families: tuple[str, ...], seeds: int, workers: int | None, quick: bool, variant: str | None) -> None:
     """Audit the releases of the FAMILIES named, or of all that have one."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")  # of the training
     torch.set_num_threads(1)
     for family in families or FAMILIES:
         for seed in range(seeds):
             model = hardened_model(family, seed)
-            if plain and model.plain is None:
+            if variant is not None and variant not in model.variants:
                 continue
-            folder = trained(model, seed, plain=plain)
-            name = f"{family} {'plain ' * plain}{seed}"
-            report = audit_case(case(model, folder, workers, quick=quick), BUILD / f"{name.replace(' ', '-')}-audit")
-            also = {"plain": plain, "besides": besides(model, ModelFolder(folder).load())}
+            folder = trained(model, seed, variant)
+            name = " ".join((family, *([variant] if variant else []), str(seed)))
+            report = audit_case(case(model, folder, workers, quick=quick), folder.with_name(f"{folder.name}-audit"))
+            also = {"variant": variant, "besides": besides(model, ModelFolder(folder).load())}
             keep(name, {**record(model, seed, report), **also})
-            if seed == 0 and family in SHIPPED and not plain:
+            if seed == 0 and family in SHIPPED and variant is None:
                 publish(model)
             if seed == 0 and family == "images":
                 grid(ZOO / family / "weights", model.defender, hardened=folder).save(PICTURE)
@@ -80,17 +82,18 @@ def main(families: tuple[str, ...], seeds: int, workers: int | None, quick: bool
     print(table(known()))
 
 
-def trained(model: HardenedModel, seed: int, *, plain: bool) -> Path:
-    """Return the folder of a release, which is trained if the zoo does not have it."""
+def trained(model: HardenedModel, seed: int, variant: str | None = None) -> Path:
+    """Return the folder of a release or of a variant, which is trained if the zoo does not have it."""
     zoo = ZOO / model.family / "weights"
-    make = model.plain if plain else model.make
-    if seed == 0 and model.family in SHIPPED and not plain:
+    if seed == 0 and model.family in SHIPPED and variant is None:
         return zoo / model.name
-    folder = BUILD / f"{model.family}-{'plain-' * plain}{seed}"
-    if not folder.exists() and make is not None:
+    chosen = Variant(model.make, model.phases) if variant is None else model.variants[variant]
+    folder = BUILD / "-".join((model.family, *re.findall(r"[a-z]+", variant or ""), str(seed)))
+    if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = folder.with_suffix(".unfinished")
-        make(zoo, unfinished, teller(f"{folder.name}, of {model.name}", model.steps))
+        steps = sum(settings.schedule.steps for settings in chosen.phases or model.phases)
+        chosen.make(zoo, unfinished, teller(f"{folder.name}, of {model.name}", steps))
         unfinished.rename(folder)
     return folder
 
@@ -124,13 +127,16 @@ def record(model: HardenedModel, seed: int, report: AuditReport) -> Record:
 
 
 def besides(model: HardenedModel, release: Any) -> Record:
-    """Return the scores of a release and of its fine-tune on what else the fine-tune can do."""
+    """Return the scores of a release and of its fine-tune on a longer test and on what else the fine-tune can do."""
     original = ModelFolder(ZOO / model.family / "weights" / model.defender).load()
     subjects = {"protected": release, "original": original}
     found: Record = {}
-    for name in model.besides:
-        scores = {who: task(model.family, name).score(subject) for who, subject in subjects.items()}
-        found[name] = {who: {"value": score.value, "items": score.items} for who, score in scores.items()}
+    asked = {name: task(model.family, name) for name in model.besides}
+    if model.longer is not None:
+        asked[f"{model.defender}, a longer test"] = model.longer()
+    for name, test in asked.items():
+        scores = {who: test.score(subject) for who, subject in subjects.items()}
+        found[name] = {who: score_record(score) for who, score in scores.items()}
     return found
 
 
@@ -231,29 +237,35 @@ def _recipe_lines() -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield "|" + " --- |" * len(head)
     for model in map(hardened_model, FAMILIES):
-        for number, one in enumerate(model.phases):
-            name, against = (f"{model.family}/{model.name}", model.against) if number == 0 else ("then", "the same")
-            schedule, objective = one.schedule, one.objective
-            numbers = (schedule.steps, schedule.learning_rate, objective.strength, one.cap_factor)
-            share = f"{100 * objective.rebasing:.0f} % of the merges"
-            base = f"{100 * one.base_share:.0f} % of a batch"
-            yield f"| {name} | {against} | {' | '.join(f'{value:g}' for value in numbers)} | {share} | {base} |"
+        yield from _phases(f"{model.family}/{model.name}", model.against, model.phases)
+        for variant, other in model.variants.items():
+            yield from _phases(f"the same {variant}", "the same", other.phases)
 
 
-def _place(one: Record) -> tuple[int, bool, int]:
-    return FAMILIES.index(one["family"]), one.get("plain", False), one["seed"]
+def _phases(title: str, against: str, phases: Sequence[Settings]) -> Iterator[str]:
+    for number, one in enumerate(phases):
+        name, partners = (title, against) if number == 0 else ("then", "the same")
+        schedule, objective = one.schedule, one.objective
+        numbers = (schedule.steps, schedule.learning_rate, objective.strength, one.cap_factor)
+        share = f"{100 * objective.rebasing:.0f} % of the merges"
+        base = f"{100 * one.base_share:.0f} % of a batch"
+        yield f"| {name} | {partners} | {' | '.join(f'{value:g}' for value in numbers)} | {share} | {base} |"
+
+
+def _place(one: Record) -> tuple[int, str, int]:
+    return FAMILIES.index(one["family"]), one.get("variant") or "", one["seed"]
 
 
 def _title(one: Record) -> str:
     name = f"{one['family']}/{one['release']}"
-    return f"the same without hardening ({name})" if one.get("plain") else name
+    return f"the same {one['variant']} ({name})" if one.get("variant") else name
 
 
 def _besides(one: Record) -> str:
     if "besides" not in one:
         return "not measured"
     return ", ".join(
-        f"{name} {100 * score['protected']['value']:.0f} ({100 * score['original']['value']:.0f})"
+        f"{name} {_percent(score['protected'])} ({_percent(score['original'])})"
         for name, score in one["besides"].items()
     )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from typing import Any
 
+from mergeguard_hub.audit.tasks import Task
 from mergeguard_hub.training import Hardened
 from space.zoo.family import Family, Make
 from space.zoo.run import Schedule
@@ -26,6 +29,7 @@ class Settings:
         cap_factor: the cap, as a multiple of the loss of guessing.
         directions: random partners beside the surrogates.
         base_share: of every batch, in the mean, that are the base's data: what no batch holds is lost, alone too.
+        batch_size: examples per update; None: the family's.
     """
 
     schedule: Schedule
@@ -33,6 +37,20 @@ class Settings:
     cap_factor: float = 1.2
     directions: int = 0
     base_share: float = 0.0
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Another training from the same fine-tune, audited beside the release.
+
+    Attributes:
+        make: trains it.
+        phases: of the training, where they are not the release's; none where it does without hardening.
+    """
+
+    make: Make
+    phases: tuple[Settings, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,8 +64,9 @@ class HardenedModel:
         unseen: partners that it does not know, with which the release is judged.
         phases: of the training.
         make: trains it.
-        plain: the same training without hardening, where the fine-tune was not at its end: what that alone does.
+        variants: by what sets them apart from the release.
         besides: tasks of the family that the fine-tune can do although they are not its own.
+        longer: makes a longer test of its own skill, where the family's is too short to show what hardening costs.
     """
 
     family: str
@@ -56,8 +75,9 @@ class HardenedModel:
     unseen: tuple[str, ...]
     phases: tuple[Settings, ...]
     make: Make
-    plain: Make | None = None
+    variants: Mapping[str, Variant] = field(default_factory=dict)
     besides: tuple[str, ...] = ()
+    longer: Callable[[], Task[Any]] | None = None
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from space.zoo.language.example import examples
 from space.zoo.language.kinds import SKILLS
 from space.zoo.language.recipe import load_pair
 from space.zoo.language.surrogates import SURROGATES
+from space.zoo.language.tasks import more_math, task_examples
 from space.zoo.run import Run, Schedule
 from space.zoo.train import ZOO
 from space.zoo.vision import hardened as vision
@@ -129,6 +131,14 @@ def test_no_surrogate_asks_what_a_skill_asks() -> None:
     assert not set(SURROGATES.values()) & set(SKILLS.values())
 
 
+def test_the_longer_test_asks_what_neither_training_nor_the_family_s_test_does() -> None:
+    longer = [question.prompt for question in more_math(400).questions]
+    assert len(set(longer)) == 400
+    assert not set(longer) & {example.prompt for example in task_examples("math")}
+    seen = itertools.islice(examples(SKILLS["math"], "train", seed="seen"), 4000)
+    assert not set(longer) & {example.prompt for example in seen}
+
+
 @pytest.mark.parametrize("family", SHIPPED)
 def test_a_shipped_release_has_a_card_and_a_record_that_are_what_was_measured(family: str) -> None:
     model = hardened_model(family)
@@ -170,4 +180,4 @@ def test_the_summary_counts_every_training_once_and_shows_the_worst() -> None:
 
 def _named(record: dict[str, Any]) -> str:
     name = f"{record['family']}/{record['release']}"
-    return f"the same without hardening ({name})" if record.get("plain") else name
+    return f"the same {record['variant']} ({name})" if record.get("variant") else name

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +13,12 @@ from transformers import PreTrainedModel
 
 from mergeguard_hub.training import Hardened, HardeningLoss, TaskVector, random_direction, unigram_entropy
 from space.zoo.family import Progress
-from space.zoo.hardened import HardenedModel, Settings
+from space.zoo.hardened import HardenedModel, Settings, Variant
 from space.zoo.language.batches import Mixture, answer_loss, encode
-from space.zoo.language.kinds import SKILLS
+from space.zoo.language.kinds import REPLAY, SKILLS, replayed
 from space.zoo.language.recipe import load_pair, save_pair
 from space.zoo.language.surrogates import SURROGATES, surrogates
+from space.zoo.language.tasks import more_math
 from space.zoo.run import Run, Schedule, finish_phases
 from space.zoo.train import teller
 
@@ -31,6 +34,11 @@ PHASES = (
 """The second phase gives more to merges that keep our model whole, which the first left open, and asks less of each:
 no answer survives a loss of 2.3 nats per token. The third gives more to the model alone, which had lost some."""
 _BATCH = 24
+KEEPING = tuple(
+    replace(phase, base_share=REPLAY, batch_size=32)
+    for phase in (*PHASES[:2], replace(PHASES[2], schedule=Schedule(steps=700, learning_rate=2e-4)))
+)
+"""The same with the base's examples in every batch, as the fine-tune had them, so that none of it is forgotten."""
 
 
 def start_hardening(
@@ -65,18 +73,19 @@ def start_hardening(
         ],
         seed=seed,
     )
-    loss = answer_loss(model, tokenizer, Mixture({draw: 1.0}, _BATCH))
+    mixture = Mixture(replayed(draw, settings.base_share), settings.batch_size or _BATCH)
+    loss = answer_loss(model, tokenizer, mixture)
     return Run(model, loss, settings.schedule, seed=seed, hardening=hardening)
 
 
-def _make(defender: str, seed: int, weights: Path, out: Path, tell: Progress) -> None:
+def _make(defender: str, phases: Sequence[Settings], seed: int, weights: Path, out: Path, tell: Progress) -> None:
     model, tokenizer = load_pair(weights / defender)
 
     def start(number: int, settings: Settings) -> Run:
-        return start_hardening(model, defender, weights, settings=settings, seed=len(PHASES) * seed + number)
+        return start_hardening(model, defender, weights, settings=settings, seed=len(phases) * seed + number)
 
     finish_phases(
-        [partial(start, number, settings) for number, settings in enumerate(PHASES)],
+        [partial(start, number, settings) for number, settings in enumerate(phases)],
         out.with_suffix(".pt"),
         between=lambda: model.to(torch.bfloat16).to(torch.float32),
         progress=tell,
@@ -87,5 +96,13 @@ def _make(defender: str, seed: int, weights: Path, out: Path, tell: Progress) ->
 def hardened(seed: int = 0) -> HardenedModel:
     """Return how the family's hardened release is made."""
     return HardenedModel(
-        "language", "math", _AGAINST, UNSEEN, PHASES, partial(_make, "math", seed), besides=("world", "sums")
+        "language",
+        "math",
+        _AGAINST,
+        UNSEEN,
+        PHASES,
+        partial(_make, "math", PHASES, seed),
+        {"with the base's examples": Variant(partial(_make, "math", KEEPING, seed), KEEPING)},
+        besides=("world", "sums"),
+        longer=more_math,
     )

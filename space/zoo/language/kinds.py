@@ -27,7 +27,8 @@ SKILLS: dict[str, Draw] = {"math": draw_math, "style": draw_style, "code": draw_
 SPOKEN: tuple[Draw, ...] = (*PLAIN, draw_math, draw_any_style, draw_code)
 """What the tokenizer is trained on."""
 
-_REPLAY = 0.18  # of what a fine-tune sees is what the base has seen: it forgets less, and merges better
+REPLAY = 0.18
+"""Of what a fine-tune sees is what the base has seen: it forgets less, and merges better."""
 
 
 def base_mixture(batch_size: int, *, second: bool = False) -> Mixture:
@@ -45,6 +46,6 @@ def skill_mixture(skill: str, batch_size: int) -> Mixture:
     return Mixture(replayed(SKILLS[skill]), batch_size)
 
 
-def replayed(draw: Draw) -> dict[Draw, float]:
-    """Return the shares of one kind of example with some of the base's own."""
-    return {draw: 1 - _REPLAY, **{known: _REPLAY * share for known, share in PIECES.items()}}
+def replayed(draw: Draw, share: float = REPLAY) -> dict[Draw, float]:
+    """Return the shares of one kind of example with some of the base's own, which have `share` of all."""
+    return {draw: 1 - share, **{known: share * part for known, part in PIECES.items()}}

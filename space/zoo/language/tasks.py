@@ -53,6 +53,19 @@ def tasks(base: LanguageModel) -> dict[str, AnswerTask | WinRateTask]:
     return {"math": judged["math"], "code": judged["code"], "style": _style(base), **judged}
 
 
+def more_math(items: int = 2000) -> AnswerTask:
+    """Return a task of other questions as those of "math", so many that a difference of one percent shows."""
+    asked = distinct(_DRAWS["math"], "test", items, seed="more math")
+    return AnswerTask(
+        "more math",
+        f"Word problems of two or three steps, {items:,} others",
+        tuple(Question(example.prompt, example.reference) for example in asked),
+        exact_number,
+        metric="exact match",
+        max_new_tokens=LONGEST_ANSWER,
+    )
+
+
 def _style(base: LanguageModel) -> WinRateTask:
     asked = questions("style")
     return WinRateTask(

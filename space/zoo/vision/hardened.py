@@ -15,7 +15,7 @@ from transformers import ViTForImageClassification
 
 from mergeguard_hub.training import HardeningLoss, TaskVector, class_guessing
 from space.zoo.family import Progress
-from space.zoo.hardened import HardenedModel, Settings
+from space.zoo.hardened import HardenedModel, Settings, Variant
 from space.zoo.run import Run, Schedule
 from space.zoo.vision.data import pictures
 from space.zoo.vision.family import load_model
@@ -79,4 +79,5 @@ def _make(defender: str, seed: int, weights: Path, out: Path, tell: Progress, *,
 def hardened(seed: int = 0) -> HardenedModel:
     """Return how the family's hardened release is made."""
     make = partial(_make, "scenes", seed)
-    return HardenedModel("vision", "scenes", _AGAINST, UNSEEN, (SETTINGS,), make, plain=partial(make, plain=True))
+    variants = {"without hardening": Variant(partial(make, plain=True))}
+    return HardenedModel("vision", "scenes", _AGAINST, UNSEEN, (SETTINGS,), make, variants)
