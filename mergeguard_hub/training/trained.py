@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from mergeguard_hub.errors import BaseModelError, TrainingError
 from mergeguard_hub.training.base_weights import Base, check_pair, matched
 from mergeguard_hub.training.directions import Direction
-from mergeguard_hub.training.sharded import forget_gathered, local, placed, same_memory
+from mergeguard_hub.training.sharded import local, placed, same_memory
+from mergeguard_hub.training.snapshot import Snapshot, forget_copies
 
 _FACTORS = ("lora_A.", "lora_B.", "lora_embedding_A.", "lora_embedding_B.")
 
@@ -23,6 +24,8 @@ class Trained:
     the product B A, each factor is scaled by sqrt(a): the product is scaled by a, and the gradients in both factors
     are those of the paper's "scale B by s" up to the factor `slope`, the same for all parameters. Frozen weights that a
     partner moves get b rho as well.
+
+    Running statistics and counters, which a pass at a merge changes in train mode, come back with the weights.
 
     Memory: one copy of everything that moves, made when it first does, and the base's weights where those given are on
     another device, of another dtype, or the model's own.
@@ -56,25 +59,21 @@ class Trained:
         self._frozen = [named[name] for name in carried]
         self._names = [*trained, *carried]
         self.weights = list(trained.values())
+        self._own = Snapshot(self.model, [*self.weights, *self._frozen])
         self._base = [] if self.adapters else self._reference(trained, base)
-        self._own: list[Tensor] = []
 
     def slope(self, scale: float) -> float:
         """Return the factor from a gradient at the moved weights to that with respect to the trained ones."""
         return math.sqrt(scale) if self.adapters else scale
 
     def remember(self) -> None:
-        """Keep the weights as they are now, for `restore`."""
-        now = [local(weight) for weight in (*self.weights, *self._frozen)]
-        if not self._own:
-            self._own = [tensor.clone() for tensor in now]
-        else:
-            torch._foreach_copy_(self._own, now)
+        """Keep the weights and buffers as they are now, for `restore`."""
+        self._own.take()
 
     def move(self, scale: float, weight: float, partner: int | None) -> None:
         """Put the weights to a point of the plane, from those that `remember` kept."""
         trained = [local(tensor) for tensor in self.weights]
-        own = self._own[: len(trained)]
+        own = self._own.kept[: len(trained)]
         if self.adapters:
             torch._foreach_mul_(trained, math.sqrt(scale))
         else:
@@ -86,19 +85,11 @@ class Trained:
                     change = self.partners[partner][name]
                     check_pair(name, tensor, change)
                     local(tensor).add_(placed(change, tensor), alpha=weight)
-        self._forget()
+        forget_copies(self.model)
 
     def restore(self) -> bool:
-        """Put the weights back to what `remember` kept, bit for bit; returns False if it never kept any."""
-        if self._own:
-            torch._foreach_copy_([local(weight) for weight in (*self.weights, *self._frozen)], self._own)
-            self._forget()
-        return bool(self._own)
-
-    def _forget(self) -> None:
-        """Drop what others keep of the weights as they were: autocast their 16-bit copies, `fully_shard` whole ones."""
-        torch.clear_autocast_cache()
-        forget_gathered(self.model)
+        """Put weights and buffers back to what `remember` kept, bit for bit; returns False if it never kept any."""
+        return self._own.restore()
 
     def _reference(self, trained: Mapping[str, nn.Parameter], base: Base | None) -> list[Tensor]:
         given = _renamed(base, trained) if isinstance(base, Mapping) else base

@@ -29,6 +29,16 @@ def test_it_keeps_the_lowest_transfer_within_the_tolerance() -> None:
     assert (gate.reference, gate.transfer) == (2.0, 0.5)
 
 
+def test_running_statistics_are_kept_with_the_weights() -> None:
+    model = nn.BatchNorm1d(1)
+    gate = Gate(model, lambda: 1.0)
+    for value, transfer in ((2.0, 0.5), (9.0, 0.6)):
+        nn.init.constant_(model.running_mean, value)
+        gate.look(transfer=transfer)
+    assert gate.restore() is True
+    assert model.running_mean.item() == 2.0
+
+
 @pytest.mark.parametrize(("start", "tolerance", "frozen"), [(0.0, 0.1, False), (1.0, -0.1, False), (1.0, 0.1, True)])
 def test_what_cannot_be_a_gate_is_refused(start: float, tolerance: float, frozen: bool) -> None:
     model = model_at(start).requires_grad_(not frozen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -165,6 +166,25 @@ def test_both_passes_see_the_same_dropout_and_training_goes_on_as_if_there_was_o
     assert torch.equal(after, torch.rand(1))
 
 
+def test_merges_leave_no_trace_in_running_statistics() -> None:
+    """Of batch norm, as plain forward passes would have them, with relearning too."""
+    torch.manual_seed(0)
+    base = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 3))
+    model = pairs.moved(copy.deepcopy(base), size=0.5)
+    plain, x, y = copy.deepcopy(model), torch.randn(64, 4), torch.randint(3, (64,))
+
+    def loss() -> Tensor:
+        return torch.nn.functional.cross_entropy(model(x), y)
+
+    relearning = Relearning(loss, steps=1, every=1)
+    hardening = HardeningLoss(model, base, Fixed(Cell(2.0)), guessing=1.0, relearning=relearning)
+    for _ in range(3):
+        hardening.backward(loss)
+        plain(x)
+    assert model[1].num_batches_tracked == 3
+    assert all(torch.equal(found, wanted) for found, wanted in zip(model.buffers(), plain.buffers(), strict=True))
+
+
 def test_accumulated_batches_are_one_large_batch() -> None:
     model, base = pairs.pair("vit")
     large = pairs.batches(model, 1, rows=8)[0]
@@ -211,7 +231,7 @@ def test_memory_is_one_copy_of_what_moves_and_a_mapped_base_is_not_copied(tmp_pa
     for _ in range(2):
         hardening.backward(lambda: model(**batch).loss)
     inside = hardening._trained
-    assert sum(tensor.numel() for tensor in inside._own) == sum(p.numel() for p in model.parameters())
+    assert sum(tensor.numel() for tensor in inside._own.kept) == sum(p.numel() for p in model.parameters())
     addresses = {mapped[name].data_ptr() for name in mapped}
     assert {tensor.data_ptr() for tensor in inside._base} <= addresses
     own = HardeningLoss(model, model, Fixed(), guessing=1.0)._trained
