@@ -155,6 +155,7 @@ class HardeningLoss:
             relearned = self.relearning is not None and self.relearning.due(self._drawn)
             if self.relearning is not None and relearned:
                 self.relearning.train(self._trained.weights)
+                after = keep_chance()  # or the next free-rider would draw the same data again
             if chance is not None:
                 restore_chance(chance)
             loss = closure()

@@ -453,6 +453,19 @@ def test_a_merge_that_was_trained_back_is_made_bad_where_the_free_rider_got_to()
     assert hardening.state_dict()["regions"] == {"here": pytest.approx(0.36), "relearned": pytest.approx(0.25)}
 
 
+def test_every_relearning_draws_its_own_data() -> None:
+    model, base, drawn = pairs.moved(torch.nn.Linear(1, 1)), torch.nn.Linear(1, 1), []
+
+    def data() -> Tensor:
+        drawn.append(float(torch.rand(())))
+        return (model(torch.full((1,), drawn[-1])) - 1).square().sum()
+
+    hardening = HardeningLoss(model, base, Fixed(), guessing=9.0, relearning=Relearning(data, steps=2, every=1))
+    for _ in range(3):
+        hardening.backward(lambda: model(torch.ones(1)).square().sum())
+    assert len(set(drawn)) == 6
+
+
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"every": 0}, {"lr": 0.0}, {"lr": math.inf}])
 def test_relearning_that_cannot_be_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(TrainingError, match="must be at least 1, positive"):
