@@ -370,7 +370,80 @@ def test_models_that_cannot_be_trained_are_refused() -> None:
         HardeningLoss(model, base, Trap2(), guessing=1.0)
 
 
+@pytest.mark.parametrize("kind", ["vit", "mixtral", "gpt_neox"])
+def test_a_partner_whose_folder_has_other_names_is_not_half_lost(kind: str, tmp_path: Path) -> None:
+    source, folder, model, base = pairs.folders(tmp_path, kind)
+    partner, other = TaskVector(source, folder), pairs.moved(tiny.FAMILIES[kind](), seed=9)
+    with pytest.raises(
+        BaseModelError, match=r"the partner has no tensor .* but .* Give the partner and its base as lo"
+    ):
+        HardeningLoss(model, base, Hardened(), guessing=1.0, partners=[partner])
+    found = HardeningLoss(model, base, Hardened(), guessing=1.0, partners=[TaskVector(other, base)])._trained.partners
+    assert set(found[0]) == set(pairs.weights(model))
+
+
+def test_a_partner_may_lack_tensors_or_have_a_head_of_its_own() -> None:
+    model, base = pairs.pair("vit")
+    rho = dict(TaskVector(pairs.moved(tiny.vit(), seed=9), base))
+    few = {name: tensor for name, tensor in rho.items() if "classifier" not in name}
+    for partner in (few, rho | {"head.weight": torch.ones(1)}):
+        HardeningLoss(model, base, Hardened(), guessing=1.0, partners=[partner])
+    with pytest.raises(BaseModelError, match="no tensor 'classifier"):
+        HardeningLoss(model, base, Hardened(), guessing=1.0, partners=[few | {"head.weight": torch.ones(1)}])
+    seven = TaskVector(pairs.moved(tiny.vit(num_labels=7)), base, exclude=["classifier*"])
+    assert set(seven) == set(few)
+    assert "classifier.weight" not in seven
+    HardeningLoss(model, base, Hardened(), guessing=1.0, partners=[seven])
+
+
+def test_partners_that_do_not_fit_are_refused_at_once() -> None:
+    model, base = pairs.pair("vit")
+    other = TaskVector(pairs.moved(tiny.vit(num_labels=7)), tiny.vit(num_labels=7))
+    with pytest.raises(BaseModelError, match=r"'classifier.weight' has shape \(3, 32\) .* \(7, 32\) in the partner"):
+        HardeningLoss(model, base, Hardened(), guessing=1.0, partners=[other])
+    for live in (TaskVector(tiny.vit(), model), TaskVector(model, base), dict(model.named_parameters())):
+        with pytest.raises(BaseModelError, match="of the model in training, and would change with it"):
+            HardeningLoss(model, model, Hardened(), guessing=1.0, partners=[live])
+
+
+def test_a_step_computes_every_tensor_of_a_partner_once() -> None:
+    class Counting(TaskVector):
+        asked: ClassVar[list[str]] = []
+
+        def __getitem__(self, name: str) -> Tensor:
+            self.asked.append(name)
+            return super().__getitem__(name)
+
+    model, base = pairs.pair("vit")
+    partner = Counting(pairs.moved(tiny.vit(), seed=9), base)
+    hardening = HardeningLoss(model, base, Fixed(Cell(0.5, 1.0, 0)), guessing=1.0, partners=[partner])
+    partner.asked.clear()
+    hardening.backward(lambda: model(**pairs.batches(model)[0]).loss)
+    assert sorted(partner.asked) == sorted(pairs.weights(model))
+
+
+def test_looking_for_a_name_in_a_folder_reads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mapped = FolderTensors(pairs.folders(tmp_path, "llama")[0])
+    monkeypatch.setattr(FolderTensors, "__getitem__", None)
+    assert "lm_head.weight" in mapped
+    assert "head" not in mapped
+
+
+@pytest.mark.parametrize("kind", ["LOHA", "IA3"])
+def test_adapters_of_other_kinds_are_refused(kind: str) -> None:
+    from peft import IA3Config, LoHaConfig, get_peft_model
+
+    settings = IA3Config(target_modules=["k_proj"], feedforward_modules=[])
+    model = get_peft_model(tiny.llama(), LoHaConfig(r=2, target_modules=["q_proj"]) if kind == "LOHA" else settings)
+    for base in (None, tiny.llama()):
+        with pytest.raises(TrainingError, match=f"adapters of the kind {kind} cannot be scaled"):
+            HardeningLoss(model, base, Trap2(), guessing=1.0)
+
+
 def test_adapters_that_cannot_be_scaled_are_refused() -> None:
+    biased = adapted(tiny.gpt2(), target_modules=["c_attn"], lora_bias=True, fan_in_fan_out=True)
+    with pytest.raises(TrainingError, match=r"lora_B.default.bias' is trained beside LoRA factors.* lora_bias=False"):
+        HardeningLoss(biased, None, Trap2(), guessing=1.0)
     with pytest.raises(TrainingError, match="is trained beside LoRA factors"):
         HardeningLoss(adapted(tiny.llama(), modules_to_save=["lm_head"]), None, Trap2(), guessing=1.0)
     with pytest.warns(UserWarning, match="tie"):
