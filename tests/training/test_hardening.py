@@ -345,6 +345,22 @@ def test_presets_are_the_papers() -> None:
     assert (full.adapter, math_lora.adapter["r"]) == ({}, 16)
 
 
+@pytest.mark.parametrize("name", TRAP2_PRESETS)
+def test_presets_are_arguments_of_the_libraries(name: str, tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import TrainingArguments
+
+    preset = TRAP2_PRESETS[name]
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True, **preset.arguments)
+    assert arguments.get_warmup_steps(100_000) == (2000 if name == "math_lora" else 500)
+    whole = {"math_lora": [tiny.llama()], "vision_lora": [tiny.clip().vision_model, tiny.vit()]}.get(name, [])
+    for model in whole:
+        adapted = get_peft_model(model, LoraConfig(**preset.adapter))
+        layers = {key.split(".lora_")[0] for key, weight in adapted.named_parameters() if weight.requires_grad}
+        assert len(layers) == 4 * model.config.num_hidden_layers
+        HardeningLoss(adapted, None, preset.objective, guessing=1.0)
+
+
 def test_the_loss_of_guessing() -> None:
     assert class_guessing(7) == pytest.approx(math.log(7))
     assert unigram_entropy(torch.tensor([1, 1, 2, 2, -100])) == pytest.approx(math.log(2))
