@@ -25,7 +25,7 @@ Closure = Callable[[], Tensor]
 Backward = Callable[[Tensor], object]
 
 _MEMORY = 0.9  # of the running means of losses by region, our choice
-_PATIENCE = 50  # steps that the model alone may be worse than guessing, our choice
+_PATIENCE = 50  # steps that the model alone may be worse than guessing, or merges without a finite loss; our choice
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Losses:
         nominal: of the model as it is.
         off_nominal: at the cell, before the cap; the mean over all processes.
         cell: what was drawn.
-        capped: whether the loss there was at or above the cap, and so had no gradient.
+        capped: whether the loss there was at or above the cap, or not finite, and so had no gradient.
     """
 
     nominal: float
@@ -56,7 +56,7 @@ class HardeningLoss:
     `fully_shard`; with several processes all draw the same cells, and the cap is compared with the mean of all.
 
     Above the cap the loss off nominal has no gradient. Pushing it further than guessing wastes capacity and costs
-    standalone quality.
+    standalone quality. A merge whose loss is infinite or NaN is bad enough, and counts as one at a finite cap.
 
     It does *not* bring back partners' tasks, protect what the model is on its own, or stop anybody from fine-tuning a
     merge with data: docs/hardening.md has what was measured.
@@ -105,7 +105,7 @@ class HardeningLoss:
         self._drawn = 0
         self._regions: dict[str, float] = {}
         self._nominal: float | None = None
-        self._worse = 0
+        self._worse = self._broken = 0
 
     def backward(self, closure: Closure, *, backward: Backward | None = None, share: float = 1.0) -> Losses:
         """Add the gradients of the whole loss of one batch to `.grad`.
@@ -117,8 +117,9 @@ class HardeningLoss:
                 `accumulate` divides by itself).
 
         Raises:
-            DivergedError: a loss is infinite or NaN, or the model has become worse than guessing; the weights are then
-                the last ones for which it was finite, and gradients are as they were left.
+            DivergedError: the loss of the model is infinite or NaN, or that of 50 merges in a row (of one if there is
+                no cap), or the model has become worse than guessing; the weights are then the last ones for which it
+                was finite, and gradients are as they were left.
         """
         chance = keep_chance()
         loss = closure()
@@ -160,8 +161,7 @@ class HardeningLoss:
                 restore_chance(chance)
             loss = closure()
             level = mean_over_processes(loss)
-            if not math.isfinite(level):
-                raise DivergedError(self._explained(f"the loss of the merge {cell} is {level}"))
+            self._check_merge(level, cell)
             factor = -self.objective.strength * self.objective.emphasis(cell) * self._trained.slope(cell.scale)
             if level < self.cap and factor != 0.0:
                 (backward or _plain)(loss * (factor * share))
@@ -169,7 +169,7 @@ class HardeningLoss:
             self._trained.restore()
             restore_chance(after)
         self._note("relearned" if relearned else self.objective.region(cell), level)
-        return Losses(float(nominal.detach()), level, cell, level >= self.cap)
+        return Losses(float(nominal.detach()), level, cell, not level < self.cap)
 
     def check(self, loss: Tensor) -> None:
         """Look at the loss of the model as it is, before its backward pass.
@@ -181,18 +181,35 @@ class HardeningLoss:
         if not math.isfinite(level):
             known = self._trained.restore()
             kept = ". The weights are those of the step before, the last with a finite loss" if known else ""
-            raise DivergedError(self._explained(f"the loss of the model alone is {level}{kept}"))
+            raise DivergedError(
+                self._explained(
+                    f"the loss of the model alone is {level}{kept}. Look first for NaN in this batch, and for one "
+                    "without labels; if it is sound"
+                )
+            )
         good = self._nominal is not None and self._nominal < self.guessing
         self._worse = self._worse + 1 if good and level > self.guessing else 0
         if self._worse >= _PATIENCE:
             raise DivergedError(
                 self._explained(
                     f"the model alone has been worse than guessing ({level:.3g} nats, guessing is {self.guessing:.3g}) "
-                    f"for {_PATIENCE} steps"
+                    f"for {_PATIENCE} steps. Probably"
                 )
             )
         if not good or level <= self.guessing:
             self._nominal = level if self._nominal is None else _MEMORY * self._nominal + (1 - _MEMORY) * level
+
+    def _check_merge(self, level: float, cell: Cell) -> None:
+        """Raise DivergedError if too many merges in a row had no finite loss."""
+        self._broken = 0 if math.isfinite(level) else self._broken + 1
+        if self._broken >= (_PATIENCE if math.isfinite(self.cap) else 1):
+            times = f", and so were {self._broken - 1} before it" if self._broken > 1 else ""
+            raise DivergedError(
+                self._explained(
+                    f"the loss of the merge {cell} is {level}{times}. Look first for NaN in the base and the partners, "
+                    "and for 16-bit numbers that overflow; if there are none"
+                )
+            )
 
     def metrics(self) -> dict[str, float]:
         """Return running means, for logs.
@@ -232,7 +249,7 @@ class HardeningLoss:
         return self.objective.draw(generator, partners=partners, losses=self._regions, cap=self.cap)
 
     def _note(self, region: str, level: float) -> None:
-        known = min(level, self.cap)
+        known = level if level < self.cap else self.cap
         before = self._regions.get(region)
         self._regions[region] = known if before is None else _MEMORY * before + (1 - _MEMORY) * known
         partners = len(self._trained.partners)
@@ -241,9 +258,7 @@ class HardeningLoss:
     def _explained(self, what: str) -> str:
         cause = f"strength (lambda) {self.objective.strength:g} with the cap {self.cap:.3g}"
         unbounded = " is not bounded: give a finite cap_factor" if math.isinf(self.cap) else " may be too large"
-        return (
-            f"{what}. Either the learning rate is too high, or {cause}{unbounded}; lower one of them and start again."
-        )
+        return f"{what}, the learning rate is too high, or {cause}{unbounded}; lower one of them and start again."
 
 
 def _plain(loss: Tensor) -> None:

@@ -265,13 +265,34 @@ def test_infinite_losses_are_explained_and_the_last_good_weights_kept() -> None:
     good = pairs.weights(model)
     with torch.no_grad():
         model.classifier.weight.fill_(float("nan"))
-    with pytest.raises(DivergedError, match=r"alone is nan. The weights are those of .* \(lambda\) 50 .* not bounded"):
+    with pytest.raises(
+        DivergedError, match=r"alone is nan. The weights are .* NaN in this batch.* \(lambda\) 50 .* not bound"
+    ):
         hardening.backward(lambda: model(**batch).loss)
     assert pairs.same(good, pairs.weights(model))
     optimizer.zero_grad()
     with pytest.raises(DivergedError, match="the loss of the merge Cell.* is inf"):
         hardening.off_nominal(lambda: model(**batch).loss * math.inf, nominal=torch.tensor(1.0))
     assert pairs.same(good, pairs.weights(model))
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_merge_without_a_finite_loss_is_at_the_cap_until_there_are_too_many(loss: float) -> None:
+    model, base = pairs.moved(torch.nn.Linear(1, 1)), torch.nn.Linear(1, 1)
+    hardening = HardeningLoss(model, base, Fixed(), guessing=1.0)
+
+    def merged(factor: float) -> Any:
+        return hardening.off_nominal(lambda: model(torch.ones(1)).square().sum() * factor, nominal=torch.tensor(0.5))
+
+    for _ in range(49):
+        assert merged(loss).capped
+    assert model.weight.grad is None
+    assert hardening.state_dict()["regions"] == {"here": pytest.approx(1.2)}
+    assert not merged(0.1).capped
+    for _ in range(49):
+        merged(loss)
+    with pytest.raises(DivergedError, match="and so were 49 before it. Look first for NaN in the base and the partn"):
+        merged(loss)
 
 
 def test_a_model_that_becomes_worse_than_guessing_stops_the_training() -> None:
