@@ -52,6 +52,7 @@ class Gate:
 
         Args:
             transfer: how much of the skill merges have, lower is better: that of `HardeningLoss.metrics`, or your own.
+                NaN, for a model no better than guessing, is not kept.
 
         Returns:
             The loss alone.

@@ -325,6 +325,21 @@ def test_state_resumes_the_same_draws() -> None:
         HardeningLoss(model, base, Trap2(), guessing=1.0, seed=3).load_state_dict(half.state_dict())
 
 
+def test_metrics_say_what_merges_keep_and_nothing_before_there_were_any() -> None:
+    hardening = HardeningLoss(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1), Fixed(), guessing=2.0)
+    with pytest.raises(TrainingError, match="nothing is measured before the first batch"):
+        hardening.metrics()
+    state = hardening.state_dict() | {"nominal": 1.0, "regions": {"a": 1.5, "b": 2.0, "relearned": 0.5}}
+    hardening.load_state_dict(state)
+    names = ("nominal_loss", "off_nominal_loss", "worst_loss", "transfer", "relearned_loss")
+    assert hardening.metrics() == dict(zip(names, (1.0, 1.75, 1.5, 0.5, 0.5), strict=True))
+    hardening.load_state_dict(state | {"nominal": 3.0})
+    assert math.isnan(hardening.metrics()["transfer"])
+    hardening.load_state_dict(state | {"regions": {"relearned": 0.5}})
+    assert math.isnan(hardening.metrics()["worst_loss"])
+    assert math.isnan(hardening.metrics()["transfer"])
+
+
 def test_trap2_draws_outside_the_gap_evenly() -> None:
     generator, objective = torch.Generator().manual_seed(0), Trap2(gap=0.1)
     scales = [objective.draw(generator, partners=2, losses={}, cap=1.0).scale for _ in range(4000)]
@@ -358,6 +373,13 @@ def test_random_directions_have_the_task_vectors_spectrum_and_norm() -> None:
         assert float((direction * tau).sum().abs()) < 0.9 * float(tau.norm() ** 2)
 
 
+def test_random_directions_leave_counters_out_and_refuse_packed_weights() -> None:
+    base = torch.nn.BatchNorm1d(2)
+    assert set(random_direction(pairs.moved(torch.nn.BatchNorm1d(2)).state_dict(), base, seed=0)) == {"weight", "bias"}
+    with pytest.raises(BaseModelError, match="probably quantised"):
+        random_direction({"weight": torch.zeros(2, dtype=torch.uint8)}, base, seed=0)
+
+
 def test_presets_are_the_papers() -> None:
     assert set(TRAP2_PRESETS) == {"vision_lora", "vision_full", "math_lora"}
     full, math_lora = TRAP2_PRESETS["vision_full"], TRAP2_PRESETS["math_lora"]
@@ -388,6 +410,9 @@ def test_the_loss_of_guessing() -> None:
     assert zero_prediction(torch.full((3, 2), 2.0)) == 4.0
     with pytest.raises(TrainingError, match="guessing among 1 classes"):
         class_guessing(1)
+    for labels in (torch.tensor([1, -1, 2]), torch.tensor([1.0, 2.0])):
+        with pytest.raises(TrainingError, match=r"labels are torch.* must be token numbers: .* or -100 where"):
+            unigram_entropy(labels)
     with pytest.raises(TrainingError, match="fewer than two different tokens"):
         unigram_entropy(torch.tensor([4, 4, -100]))
 
@@ -398,6 +423,9 @@ def test_models_that_cannot_be_trained_are_refused() -> None:
         HardeningLoss(model, None, Trap2(), guessing=1.0)
     with pytest.raises(BaseModelError, match="has shape"):
         HardeningLoss(model, tiny.vit(intermediate_size=64), Trap2(), guessing=1.0)
+    headless = {name: tensor for name, tensor in base.state_dict().items() if not name.startswith("classifier")}
+    with pytest.raises(BaseModelError, match=r"no tensor 'classifier.weight'.* A head that is new .* freeze it"):
+        HardeningLoss(model, headless, Trap2(), guessing=1.0)
     with pytest.raises(BaseModelError, match="none is among the model's"):
         HardeningLoss(model, base, Hardened(), guessing=1.0, partners=[{"w": torch.ones(1)}])
     with pytest.raises(BaseModelError, match="different architectures"):
@@ -505,6 +533,7 @@ def test_adapters_that_cannot_be_scaled_are_refused() -> None:
         (lambda: Hardened(largest=1.0), "largest is 1.0"),
         (lambda: Hardened(alone=0.8, rebasing=0.3), "the first two at most 1"),
         (lambda: HardeningLoss(torch.nn.Linear(1, 1), None, Trap2(), guessing=0.0), "must be positive"),
+        (lambda: HardeningLoss(torch.nn.Linear(1, 1), None, Trap2(), guessing=1.0, seed=2**32), "seed is 4294967296"),
     ],
 )
 def test_impossible_settings_are_refused(make: Callable[[], object], message: str) -> None:
