@@ -63,7 +63,8 @@ def matched(named: Mapping[str, Tensor], base: Base) -> dict[str, Tensor]:
             raise BaseModelError(
                 f"the base model has no tensor {name!r}, which the model has, but {next(iter(given), None)!r}: "
                 "it is another architecture, a new head, or the names of a wrapped model. Give the model that this "
-                "one was fine-tuned from; a folder must store the names that the model in memory has."
+                "one was fine-tuned from; a folder must store the names that the model in memory has. A head that is "
+                "new has no base: freeze it (`requires_grad_(False)`) once it is trained."
             )
         check_pair(name, tensor, given[name])
         found[name] = given[name]

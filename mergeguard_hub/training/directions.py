@@ -14,6 +14,8 @@ from mergeguard_hub.training.base_weights import Base, check_pair, matched, tens
 Direction = Mapping[str, Tensor]
 """Parameter name -> what is added to it at weight 1; parameters that are not named stay."""
 
+_COUNTS = (torch.int64, torch.bool)  # never weights, quantised ones neither
+
 
 class TaskVector(Mapping[str, Tensor]):
     """A partner's task vector, computed tensor by tensor when it is asked for: no memory of its own.
@@ -72,7 +74,8 @@ def random_direction(tuned: Mapping[str, Tensor], base: Base, *, seed: int, rank
     random one of the same norm. Ours; real surrogates ruin merges further (docs/hardening.md).
 
     Args:
-        tuned: fine-tuned weights by name, whose task vector is imitated.
+        tuned: fine-tuned weights by name, whose task vector is imitated; counters, positions and masks (int64, bool)
+            are left out.
         base: the base model.
         seed: of the drawing.
         rank: how many singular values.
@@ -84,9 +87,10 @@ def random_direction(tuned: Mapping[str, Tensor], base: Base, *, seed: int, rank
         BaseModelError: the base does not match.
     """
     generator = torch.Generator().manual_seed(seed)
-    reference = matched(tuned, base)
+    weights = {name: tensor for name, tensor in tuned.items() if tensor.dtype not in _COUNTS}
+    reference = matched(weights, base)
     found = {}
-    for name, tensor in tuned.items():
+    for name, tensor in weights.items():
         change = (tensor.detach().float() - reference[name].float()).cpu()
         if change.any():
             found[name] = _like(change, generator, rank)
