@@ -13,7 +13,7 @@ from mergeguard_hub.training.directions import TaskVector, random_direction
 from mergeguard_hub.training.disk_names import on_disk
 from mergeguard_hub.training.gate import Gate
 from mergeguard_hub.training.guessing import class_guessing, unigram_entropy, zero_prediction
-from mergeguard_hub.training.hardening import HardeningLoss, Losses
+from mergeguard_hub.training.hardening import HardeningLoss
 from mergeguard_hub.training.last_good import LastGood
 from mergeguard_hub.training.layers import language_roles, layers_of
 from mergeguard_hub.training.negate_folder import NegatedFolder, negate_folder, rank_without_data
@@ -22,6 +22,7 @@ from mergeguard_hub.training.presets import TRAP2_PRESETS, Trap2Preset
 from mergeguard_hub.training.ranking import rank_by_gradient, rank_exactly, tuned_layers
 from mergeguard_hub.training.refining import Race, refine
 from mergeguard_hub.training.relearning import Relearning
+from mergeguard_hub.training.running import Losses
 
 if TYPE_CHECKING:
     from mergeguard_hub.training.callback import MergeGuardCallback

@@ -28,6 +28,9 @@ class FolderTensors(Mapping[str, Tensor]):
             raise KeyError(name)
         return self._checkpoint.tensor(name)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._checkpoint.entries
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._checkpoint.entries)
 
@@ -60,14 +63,15 @@ def matched(named: Mapping[str, Tensor], base: Base) -> dict[str, Tensor]:
             raise BaseModelError(
                 f"the base model has no tensor {name!r}, which the model has, but {next(iter(given), None)!r}: "
                 "it is another architecture, a new head, or the names of a wrapped model. Give the model that this "
-                "one was fine-tuned from; a folder must store the names that the model in memory has."
+                "one was fine-tuned from; a folder must store the names that the model in memory has. A head that is "
+                "new has no base: freeze it (`requires_grad_(False)`) once it is trained."
             )
         check_pair(name, tensor, given[name])
         found[name] = given[name]
     return found
 
 
-def check_pair(name: str, tensor: Tensor, base: Tensor) -> None:
+def check_pair(name: str, tensor: Tensor, base: Tensor, *, of: str = "the base") -> None:
     """Refuse two tensors that have no difference.
 
     Raises:
@@ -75,12 +79,12 @@ def check_pair(name: str, tensor: Tensor, base: Tensor) -> None:
     """
     if tensor.shape != base.shape:
         raise BaseModelError(
-            f"{name!r} has shape {tuple(tensor.shape)} in the model and {tuple(base.shape)} in the base: probably "
-            "another vocabulary or number of classes, or another base. Give the base that this model comes from."
+            f"{name!r} has shape {tuple(tensor.shape)} in the model and {tuple(base.shape)} in {of}: probably "
+            "another vocabulary or number of classes, or another base. All have to come from one base."
         )
     if not (tensor.dtype.is_floating_point and base.dtype.is_floating_point):
         raise BaseModelError(
-            f"{name!r} is {tensor.dtype} in the model and {base.dtype} in the base: one of them is probably quantised. "
+            f"{name!r} is {tensor.dtype} in the model and {base.dtype} in {of}: one of them is probably quantised. "
             "Load both without quantisation."
         )
 

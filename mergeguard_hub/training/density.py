@@ -74,7 +74,7 @@ class DensityPenalty:
             grad_scale: what the gradients are multiplied by now, `GradScaler.get_scale()` if they are not unscaled.
 
         Raises:
-            TrainingError: nothing is trained.
+            TrainingError: nothing is trained, or nothing that is penalised.
         """
         if self.decoupled:
             return
@@ -93,7 +93,7 @@ class DensityPenalty:
             learning_rate: of this step.
 
         Raises:
-            TrainingError: nothing is trained, or the weights would change their sign.
+            TrainingError: nothing is trained or penalised, or the weights would change their sign.
         """
         if not self.decoupled:
             return
@@ -114,7 +114,13 @@ class DensityPenalty:
                 "no parameter requires a gradient, so there is nothing to protect by training: everything is frozen. "
                 "Unfreeze the model, or add an adapter to it."
             )
-        return [weight for weight in trained if self.norms_and_biases or weight.ndim > 1]
+        penalised = [weight for weight in trained if self.norms_and_biases or weight.ndim > 1]
+        if not penalised:
+            raise TrainingError(
+                "norms_and_biases is False, and only norms and biases are trained, so there is nothing to penalise: "
+                "train a matrix, or penalise all."
+            )
+        return penalised
 
     def _factor(self, weights: list[nn.Parameter]) -> float:
         return self.alpha if self.reduction == "sum" else self.alpha / max(1, sum(weight.numel() for weight in weights))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mergeguard_hub.errors import TrainingError
-from mergeguard_hub.training.sharded import forget_gathered, local
+from mergeguard_hub.training.snapshot import Snapshot
 
 
 class Gate:
@@ -37,23 +36,23 @@ class Gate:
     """
 
     def __init__(self, model: nn.Module, alone: Callable[[], float], *, tolerance: float = 0.01) -> None:
-        self._model, self._alone = model, alone
-        self._weights = [weight for weight in model.parameters() if weight.requires_grad]
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        self._alone, self._kept = alone, Snapshot(model, weights)
         self.reference = alone()
-        if not (0 < self.reference < math.inf and tolerance >= 0 and self._weights):
+        if not (0 < self.reference < math.inf and tolerance >= 0 and weights):
             raise TrainingError(
-                f"the loss alone is {self.reference}, the tolerance {tolerance}, and {len(self._weights)} tensors are "
+                f"the loss alone is {self.reference}, the tolerance {tolerance}, and {len(weights)} tensors are "
                 "trained: give a loss that is positive and finite, a tolerance of at least 0, and a model to train."
             )
         self.limit = (1 + tolerance) * self.reference
         self.transfer = math.inf
-        self._kept: list[Tensor] = []
 
     def look(self, *, transfer: float) -> float:
         """Measure the model alone, and keep its weights if it may be published and holds better than what is kept.
 
         Args:
             transfer: how much of the skill merges have, lower is better: that of `HardeningLoss.metrics`, or your own.
+                NaN, for a model no better than guessing, is not kept.
 
         Returns:
             The loss alone.
@@ -61,12 +60,9 @@ class Gate:
         level = self._alone()
         if level <= self.limit and transfer <= self.transfer:
             self.transfer = transfer
-            self._kept = [local(weight).clone() for weight in self._weights]
+            self._kept.take()
         return level
 
     def restore(self) -> bool:
         """Put the kept weights into the model; returns False, and changes nothing, if none was good enough alone."""
-        if self._kept:
-            torch._foreach_copy_([local(weight) for weight in self._weights], self._kept)
-            forget_gathered(self._model)
-        return bool(self._kept)
+        return self._kept.restore()

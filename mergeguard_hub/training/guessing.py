@@ -11,6 +11,8 @@ from mergeguard_hub.errors import TrainingError
 
 CAP_FACTOR = 1.2  # of the loss of guessing; ours, see docs/hardening.md
 
+_WHOLE = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
+
 
 def class_guessing(classes: int) -> float:
     """Return the cross-entropy of guessing evenly among classes, ln C, in nats.
@@ -31,13 +33,20 @@ def unigram_entropy(tokens: Tensor, *, ignored: int = -100) -> float:
         ignored: the label that is not counted.
 
     Raises:
-        TrainingError: there are fewer than two different tokens.
+        TrainingError: there are fewer than two different tokens, or labels are no token numbers.
 
     Example:
         >>> round(unigram_entropy(torch.tensor([[5, 5, 7, 7], [-100, 5, 7, 9]])), 3)
         1.004
     """
-    counts = torch.bincount(tokens[tokens != ignored].flatten()).double()
+    counted = tokens[tokens != ignored]
+    if tokens.dtype not in _WHOLE or bool((counted < 0).any()):
+        least = float(counted.min()) if counted.numel() else math.nan
+        raise TrainingError(
+            f"labels are {tokens.dtype} from {least:g} on, and must be token numbers: integers of at least 0, or "
+            f"{ignored} where they do not count."
+        )
+    counts = torch.bincount(counted.flatten()).double()
     shares = counts[counts > 0] / counts.sum()
     if len(shares) < 2:
         raise TrainingError("the labels hold fewer than two different tokens, so there is nothing to guess.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,31 +17,14 @@ from mergeguard_hub.training.directions import Direction
 from mergeguard_hub.training.guessing import CAP_FACTOR
 from mergeguard_hub.training.note import note_training
 from mergeguard_hub.training.relearning import Relearning
+from mergeguard_hub.training.running import RELEARNED, Losses, RunningLosses
 from mergeguard_hub.training.trained import Trained
 
 Closure = Callable[[], Tensor]
 """Computes the loss of the current batch with the model's weights as they are now; a scalar with its graph."""
 Backward = Callable[[Tensor], object]
 
-_MEMORY = 0.9  # of the running means of losses by region, our choice
-_PATIENCE = 50  # steps that the model alone may be worse than guessing, our choice
-
-
-@dataclass(frozen=True)
-class Losses:
-    """The losses of one batch.
-
-    Attributes:
-        nominal: of the model as it is.
-        off_nominal: at the cell, before the cap; the mean over all processes.
-        cell: what was drawn.
-        capped: whether the loss there was at or above the cap, and so had no gradient.
-    """
-
-    nominal: float
-    off_nominal: float
-    cell: Cell
-    capped: bool
+_PATIENCE = 50  # steps that the model alone may be worse than guessing, or merges without a finite loss; our choice
 
 
 class HardeningLoss:
@@ -56,7 +38,10 @@ class HardeningLoss:
     `fully_shard`; with several processes all draw the same cells, and the cap is compared with the mean of all.
 
     Above the cap the loss off nominal has no gradient. Pushing it further than guessing wastes capacity and costs
-    standalone quality.
+    standalone quality. A merge whose loss is infinite or NaN is bad enough, and counts as one at a finite cap.
+
+    Frozen weights are moved by partners only, though a merge scales their part of the task vector too: if they differ
+    from the base, what is drawn is not quite the merge that a free-rider makes. Train what the fine-tuning trained.
 
     It does *not* bring back partners' tasks, protect what the model is on its own, or stop anybody from fine-tuning a
     merge with data: docs/hardening.md has what was measured.
@@ -100,12 +85,13 @@ class HardeningLoss:
             raise TrainingError(
                 f"guessing is {guessing} and cap_factor {cap_factor}; both must be positive, and the loss finite."
             )
+        if not -(2**31) <= seed < 2**32:
+            raise TrainingError(f"seed is {seed}, and must be from -2**31 to 2**32 - 1.")
         self.objective, self.guessing, self.cap, self.seed = objective, guessing, cap_factor * guessing, seed
         self._trained, self.relearning = Trained(model, base, partners), relearning
         self._drawn = 0
-        self._regions: dict[str, float] = {}
-        self._nominal: float | None = None
-        self._worse = 0
+        self._losses = RunningLosses(guessing=guessing, cap=self.cap)
+        self._worse = self._broken = 0
 
     def backward(self, closure: Closure, *, backward: Backward | None = None, share: float = 1.0) -> Losses:
         """Add the gradients of the whole loss of one batch to `.grad`.
@@ -117,8 +103,9 @@ class HardeningLoss:
                 `accumulate` divides by itself).
 
         Raises:
-            DivergedError: a loss is infinite or NaN, or the model has become worse than guessing; the weights are then
-                the last ones for which it was finite, and gradients are as they were left.
+            DivergedError: the loss of the model is infinite or NaN, or that of 50 merges in a row (of one if there is
+                no cap), or the model has become worse than guessing; the weights are then the last ones for which it
+                was finite, and gradients are as they were left.
         """
         chance = keep_chance()
         loss = closure()
@@ -155,20 +142,20 @@ class HardeningLoss:
             relearned = self.relearning is not None and self.relearning.due(self._drawn)
             if self.relearning is not None and relearned:
                 self.relearning.train(self._trained.weights)
+                after = keep_chance()  # or the next free-rider would draw the same data again
             if chance is not None:
                 restore_chance(chance)
             loss = closure()
             level = mean_over_processes(loss)
-            if not math.isfinite(level):
-                raise DivergedError(self._explained(f"the loss of the merge {cell} is {level}"))
+            self._check_merge(level, cell)
             factor = -self.objective.strength * self.objective.emphasis(cell) * self._trained.slope(cell.scale)
             if level < self.cap and factor != 0.0:
                 (backward or _plain)(loss * (factor * share))
         finally:
             self._trained.restore()
             restore_chance(after)
-        self._note("relearned" if relearned else self.objective.region(cell), level)
-        return Losses(float(nominal.detach()), level, cell, level >= self.cap)
+        self._note(RELEARNED if relearned else self.objective.region(cell), level)
+        return Losses(float(nominal.detach()), level, cell, not level < self.cap)
 
     def check(self, loss: Tensor) -> None:
         """Look at the loss of the model as it is, before its backward pass.
@@ -180,38 +167,54 @@ class HardeningLoss:
         if not math.isfinite(level):
             known = self._trained.restore()
             kept = ". The weights are those of the step before, the last with a finite loss" if known else ""
-            raise DivergedError(self._explained(f"the loss of the model alone is {level}{kept}"))
-        good = self._nominal is not None and self._nominal < self.guessing
+            raise DivergedError(
+                self._explained(
+                    f"the loss of the model alone is {level}{kept}. Look first for NaN in this batch, and for one "
+                    "without labels; if it is sound"
+                )
+            )
+        good = self._losses.nominal is not None and self._losses.nominal < self.guessing
         self._worse = self._worse + 1 if good and level > self.guessing else 0
         if self._worse >= _PATIENCE:
             raise DivergedError(
                 self._explained(
                     f"the model alone has been worse than guessing ({level:.3g} nats, guessing is {self.guessing:.3g}) "
-                    f"for {_PATIENCE} steps"
+                    f"for {_PATIENCE} steps. Probably"
                 )
             )
         if not good or level <= self.guessing:
-            self._nominal = level if self._nominal is None else _MEMORY * self._nominal + (1 - _MEMORY) * level
+            self._losses.note_nominal(level)
+
+    def _check_merge(self, level: float, cell: Cell) -> None:
+        """Raise DivergedError if too many merges in a row had no finite loss."""
+        self._broken = 0 if math.isfinite(level) else self._broken + 1
+        if self._broken >= (_PATIENCE if math.isfinite(self.cap) else 1):
+            times = f", and so were {self._broken - 1} before it" if self._broken > 1 else ""
+            raise DivergedError(
+                self._explained(
+                    f"the loss of the merge {cell} is {level}{times}. Look first for NaN in the base and the partners, "
+                    "and for 16-bit numbers that overflow; if there are none"
+                )
+            )
 
     def metrics(self) -> dict[str, float]:
         """Return running means, for logs.
 
         Returns:
             "nominal_loss"; "off_nominal_loss" over all regions seen; "worst_loss", that of the region where merges keep
-            most; and "transfer", how much of the way from guessing to the model alone that region keeps (1: all of it,
-            0 or less: none), a proxy on surrogates for what an audit measures on real partners.
+            most; "transfer", how much of the way from guessing to the model alone that region keeps (1: all of it,
+            0 or less: none), a proxy on surrogates for what an audit measures on real partners; and "relearned_loss" of
+            merges that were trained back, if any, which is in none of the others. What is not known is NaN: "transfer"
+            while the model alone is no better than guessing, and all but the first if every merge is trained back.
+
+        Raises:
+            TrainingError: there was no batch yet.
         """
-        if self._nominal is None or not self._regions:
-            return {}
-        worst = min(self._regions.values())
-        mean = sum(self._regions.values()) / len(self._regions)
-        span = self.guessing - self._nominal
-        transfer = (self.guessing - worst) / span if span > 0 else 0.0
-        return {"nominal_loss": self._nominal, "off_nominal_loss": mean, "worst_loss": worst, "transfer": transfer}
+        return self._losses.metrics()
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed training needs, ready for JSON; no weights."""
-        return {"drawn": self._drawn, "seed": self.seed, "regions": dict(self._regions), "nominal": self._nominal}
+        return {"drawn": self._drawn, "seed": self.seed, **self._losses.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where a training stopped.
@@ -221,28 +224,24 @@ class HardeningLoss:
         """
         if state["seed"] != self.seed:
             raise TrainingError(f"the state was drawn with seed {state['seed']}, and this is seed {self.seed}.")
-        self._drawn, self._nominal = int(state["drawn"]), state["nominal"]
-        self._regions = {str(name): float(loss) for name, loss in state["regions"].items()}
+        self._drawn = int(state["drawn"])
+        self._losses.load_state_dict(state)
 
     def _draw(self) -> Cell:
         generator = torch.Generator().manual_seed((self.seed << 32) + self._drawn)
         self._drawn += 1
         partners = len(self._trained.partners)
-        return self.objective.draw(generator, partners=partners, losses=self._regions, cap=self.cap)
+        return self.objective.draw(generator, partners=partners, losses=self._losses.regions, cap=self.cap)
 
     def _note(self, region: str, level: float) -> None:
-        known = min(level, self.cap)
-        before = self._regions.get(region)
-        self._regions[region] = known if before is None else _MEMORY * before + (1 - _MEMORY) * known
+        self._losses.note_merge(region, level)
         partners = len(self._trained.partners)
         note_training(self._trained.model, self.objective, cap=self.cap, partners=partners, batches=self._drawn)
 
     def _explained(self, what: str) -> str:
         cause = f"strength (lambda) {self.objective.strength:g} with the cap {self.cap:.3g}"
         unbounded = " is not bounded: give a finite cap_factor" if math.isinf(self.cap) else " may be too large"
-        return (
-            f"{what}. Either the learning rate is too high, or {cause}{unbounded}; lower one of them and start again."
-        )
+        return f"{what}, the learning rate is too high, or {cause}{unbounded}; lower one of them and start again."
 
 
 def _plain(loss: Tensor) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, nn
 
 from mergeguard_hub.errors import DivergedError
 from mergeguard_hub.training.chance import mean_over_processes
-from mergeguard_hub.training.sharded import forget_gathered, local
+from mergeguard_hub.training.snapshot import Snapshot
 
 
 class LastGood:
@@ -29,9 +28,8 @@ class LastGood:
     """
 
     def __init__(self, model: nn.Module, *, cause: str) -> None:
-        self._model, self._cause = model, cause
-        self._weights = [weight for weight in model.parameters() if weight.requires_grad]
-        self._kept: list[Tensor] = []
+        self._cause = cause
+        self._kept = Snapshot(model, [weight for weight in model.parameters() if weight.requires_grad])
 
     def check(self, loss: Tensor) -> None:
         """Look at the loss of the weights as they are, before the optimizer moves them.
@@ -39,18 +37,12 @@ class LastGood:
         Raises:
             DivergedError: it is infinite or NaN; the weights are then the last with a finite loss, if there were any.
         """
-        now = [local(weight) for weight in self._weights]
         level = mean_over_processes(loss)
         if math.isfinite(level):
-            if self._kept:
-                torch._foreach_copy_(self._kept, now)
-            else:
-                self._kept = [tensor.clone() for tensor in now]
+            self._kept.take()
             return
-        if self._kept:
-            torch._foreach_copy_(now, self._kept)
-            forget_gathered(self._model)
-        kept = ". The weights are those of the step before, the last with a finite loss" if self._kept else ""
+        known = self._kept.restore()
+        kept = ". The weights are those of the step before, the last with a finite loss" if known else ""
         raise DivergedError(
             f"the loss is {level}{kept}. Either the learning rate is too high, or {self._cause} is too large; lower "
             "one of them and start again."

@@ -24,6 +24,8 @@ _VISION: Mapping[str, Any] = MappingProxyType(
     }
 )
 
+_ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj", "o_proj")  # of CLIP, whose output is out_proj, and of ViT
+
 
 @dataclass(frozen=True)
 class Trap2Preset:
@@ -31,9 +33,11 @@ class Trap2Preset:
 
     Attributes:
         objective: lambda, the scales and their weighting.
-        arguments: keyword arguments of `transformers.TrainingArguments`. The authors stop early on the loss or accuracy
-            of the model alone; nothing of theirs selects for bad merges.
-        adapter: keyword arguments of `peft.LoraConfig`; empty for full fine-tuning.
+        arguments: keyword arguments of `transformers.TrainingArguments`; warmup_steps below 1 are a fraction.
+            The authors stop early on the loss or accuracy of the model alone; nothing of theirs selects for bad merges.
+        adapter: keyword arguments of `peft.LoraConfig`; empty for full fine-tuning. "vision_lora" names the projections
+            of attention in CLIP and ViT as transformers 5.23 does; older ones call those of ViT `query`, `key`, `value`
+            and `attention.output.dense`. Of a whole CLIP it would adapt the text encoder too: give it the vision model.
     """
 
     objective: Trap2
@@ -46,7 +50,7 @@ TRAP2_PRESETS: Mapping[str, Trap2Preset] = MappingProxyType(
         "vision_lora": Trap2Preset(
             Trap2(strength=0.01),
             MappingProxyType({**_VISION, "learning_rate": 3e-4}),
-            MappingProxyType({"r": 16, "lora_alpha": 16, "lora_dropout": 0.1}),
+            MappingProxyType({"r": 16, "lora_alpha": 16, "lora_dropout": 0.1, "target_modules": _ATTENTION}),
         ),
         "vision_full": Trap2Preset(
             Trap2(strength=0.01), MappingProxyType({**_VISION, "learning_rate": 1e-5}), MappingProxyType({})
@@ -58,7 +62,7 @@ TRAP2_PRESETS: Mapping[str, Trap2Preset] = MappingProxyType(
                     "optim": "adamw_torch",
                     "learning_rate": 1e-4,
                     "lr_scheduler_type": "linear",
-                    "warmup_ratio": 0.02,
+                    "warmup_steps": 0.02,
                     "max_grad_norm": 1.0,
                     "per_device_train_batch_size": 4,
                     "max_steps": 100_000,

@@ -86,3 +86,12 @@ def test_alpha_zero_changes_nothing() -> None:
     model = torch.nn.Linear(2, 2)
     DensityPenalty(alpha=0.0).add_gradients(model)
     assert not model.weight.grad.any()
+
+
+def test_a_penalty_without_weights_is_refused() -> None:
+    model = torch.nn.Linear(2, 2)
+    model.weight.requires_grad_(False)
+    penalty = DensityPenalty(norms_and_biases=False)
+    for ask in (penalty.value, penalty.add_gradients):
+        with pytest.raises(TrainingError, match="only norms and biases are trained"):
+            ask(model)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -27,6 +29,28 @@ def test_it_keeps_the_lowest_transfer_within_the_tolerance() -> None:
     assert gate.restore() is True
     assert model.weight.item() == pytest.approx(2.2)
     assert (gate.reference, gate.transfer) == (2.0, 0.5)
+
+
+def test_weights_of_unknown_transfer_are_not_kept() -> None:
+    model = model_at(2.0)
+    gate = Gate(model, lambda: 1.0)
+    gate.look(transfer=math.nan)
+    assert gate.restore() is False
+    gate.look(transfer=0.5)
+    nn.init.constant_(model.weight, 9.0)
+    gate.look(transfer=math.nan)
+    assert gate.restore() is True
+    assert (model.weight.item(), gate.transfer) == (2.0, 0.5)
+
+
+def test_running_statistics_are_kept_with_the_weights() -> None:
+    model = nn.BatchNorm1d(1)
+    gate = Gate(model, lambda: 1.0)
+    for value, transfer in ((2.0, 0.5), (9.0, 0.6)):
+        nn.init.constant_(model.running_mean, value)
+        gate.look(transfer=transfer)
+    assert gate.restore() is True
+    assert model.running_mean.item() == 2.0
 
 
 @pytest.mark.parametrize(("start", "tolerance", "frozen"), [(0.0, 0.1, False), (1.0, -0.1, False), (1.0, 0.1, True)])

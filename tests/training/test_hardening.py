@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -165,6 +166,25 @@ def test_both_passes_see_the_same_dropout_and_training_goes_on_as_if_there_was_o
     assert torch.equal(after, torch.rand(1))
 
 
+def test_merges_leave_no_trace_in_running_statistics() -> None:
+    """Of batch norm, as plain forward passes would have them, with relearning too."""
+    torch.manual_seed(0)
+    base = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 3))
+    model = pairs.moved(copy.deepcopy(base), size=0.5)
+    plain, x, y = copy.deepcopy(model), torch.randn(64, 4), torch.randint(3, (64,))
+
+    def loss() -> Tensor:
+        return torch.nn.functional.cross_entropy(model(x), y)
+
+    relearning = Relearning(loss, steps=1, every=1)
+    hardening = HardeningLoss(model, base, Fixed(Cell(2.0)), guessing=1.0, relearning=relearning)
+    for _ in range(3):
+        hardening.backward(loss)
+        plain(x)
+    assert model[1].num_batches_tracked == 3
+    assert all(torch.equal(found, wanted) for found, wanted in zip(model.buffers(), plain.buffers(), strict=True))
+
+
 def test_accumulated_batches_are_one_large_batch() -> None:
     model, base = pairs.pair("vit")
     large = pairs.batches(model, 1, rows=8)[0]
@@ -211,7 +231,7 @@ def test_memory_is_one_copy_of_what_moves_and_a_mapped_base_is_not_copied(tmp_pa
     for _ in range(2):
         hardening.backward(lambda: model(**batch).loss)
     inside = hardening._trained
-    assert sum(tensor.numel() for tensor in inside._own) == sum(p.numel() for p in model.parameters())
+    assert sum(tensor.numel() for tensor in inside._own.kept) == sum(p.numel() for p in model.parameters())
     addresses = {mapped[name].data_ptr() for name in mapped}
     assert {tensor.data_ptr() for tensor in inside._base} <= addresses
     own = HardeningLoss(model, model, Fixed(), guessing=1.0)._trained
@@ -245,13 +265,34 @@ def test_infinite_losses_are_explained_and_the_last_good_weights_kept() -> None:
     good = pairs.weights(model)
     with torch.no_grad():
         model.classifier.weight.fill_(float("nan"))
-    with pytest.raises(DivergedError, match=r"alone is nan. The weights are those of .* \(lambda\) 50 .* not bounded"):
+    with pytest.raises(
+        DivergedError, match=r"alone is nan. The weights are .* NaN in this batch.* \(lambda\) 50 .* not bound"
+    ):
         hardening.backward(lambda: model(**batch).loss)
     assert pairs.same(good, pairs.weights(model))
     optimizer.zero_grad()
     with pytest.raises(DivergedError, match="the loss of the merge Cell.* is inf"):
         hardening.off_nominal(lambda: model(**batch).loss * math.inf, nominal=torch.tensor(1.0))
     assert pairs.same(good, pairs.weights(model))
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_merge_without_a_finite_loss_is_at_the_cap_until_there_are_too_many(loss: float) -> None:
+    model, base = pairs.moved(torch.nn.Linear(1, 1)), torch.nn.Linear(1, 1)
+    hardening = HardeningLoss(model, base, Fixed(), guessing=1.0)
+
+    def merged(factor: float) -> Any:
+        return hardening.off_nominal(lambda: model(torch.ones(1)).square().sum() * factor, nominal=torch.tensor(0.5))
+
+    for _ in range(49):
+        assert merged(loss).capped
+    assert model.weight.grad is None
+    assert hardening.state_dict()["regions"] == {"here": pytest.approx(1.2)}
+    assert not merged(0.1).capped
+    for _ in range(49):
+        merged(loss)
+    with pytest.raises(DivergedError, match="and so were 49 before it. Look first for NaN in the base and the partn"):
+        merged(loss)
 
 
 def test_a_model_that_becomes_worse_than_guessing_stops_the_training() -> None:
@@ -282,6 +323,21 @@ def test_state_resumes_the_same_draws() -> None:
     assert set(first.metrics()) == {"nominal_loss", "off_nominal_loss", "worst_loss", "transfer"}
     with pytest.raises(TrainingError, match="drawn with seed 0"):
         HardeningLoss(model, base, Trap2(), guessing=1.0, seed=3).load_state_dict(half.state_dict())
+
+
+def test_metrics_say_what_merges_keep_and_nothing_before_there_were_any() -> None:
+    hardening = HardeningLoss(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1), Fixed(), guessing=2.0)
+    with pytest.raises(TrainingError, match="nothing is measured before the first batch"):
+        hardening.metrics()
+    state = hardening.state_dict() | {"nominal": 1.0, "regions": {"a": 1.5, "b": 2.0, "relearned": 0.5}}
+    hardening.load_state_dict(state)
+    names = ("nominal_loss", "off_nominal_loss", "worst_loss", "transfer", "relearned_loss")
+    assert hardening.metrics() == dict(zip(names, (1.0, 1.75, 1.5, 0.5, 0.5), strict=True))
+    hardening.load_state_dict(state | {"nominal": 3.0})
+    assert math.isnan(hardening.metrics()["transfer"])
+    hardening.load_state_dict(state | {"regions": {"relearned": 0.5}})
+    assert math.isnan(hardening.metrics()["worst_loss"])
+    assert math.isnan(hardening.metrics()["transfer"])
 
 
 def test_trap2_draws_outside_the_gap_evenly() -> None:
@@ -317,6 +373,13 @@ def test_random_directions_have_the_task_vectors_spectrum_and_norm() -> None:
         assert float((direction * tau).sum().abs()) < 0.9 * float(tau.norm() ** 2)
 
 
+def test_random_directions_leave_counters_out_and_refuse_packed_weights() -> None:
+    base = torch.nn.BatchNorm1d(2)
+    assert set(random_direction(pairs.moved(torch.nn.BatchNorm1d(2)).state_dict(), base, seed=0)) == {"weight", "bias"}
+    with pytest.raises(BaseModelError, match="probably quantised"):
+        random_direction({"weight": torch.zeros(2, dtype=torch.uint8)}, base, seed=0)
+
+
 def test_presets_are_the_papers() -> None:
     assert set(TRAP2_PRESETS) == {"vision_lora", "vision_full", "math_lora"}
     full, math_lora = TRAP2_PRESETS["vision_full"], TRAP2_PRESETS["math_lora"]
@@ -325,12 +388,31 @@ def test_presets_are_the_papers() -> None:
     assert (full.adapter, math_lora.adapter["r"]) == ({}, 16)
 
 
+@pytest.mark.parametrize("name", TRAP2_PRESETS)
+def test_presets_are_arguments_of_the_libraries(name: str, tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import TrainingArguments
+
+    preset = TRAP2_PRESETS[name]
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True, **preset.arguments)
+    assert arguments.get_warmup_steps(100_000) == (2000 if name == "math_lora" else 500)
+    whole = {"math_lora": [tiny.llama()], "vision_lora": [tiny.clip().vision_model, tiny.vit()]}.get(name, [])
+    for model in whole:
+        adapted = get_peft_model(model, LoraConfig(**preset.adapter))
+        layers = {key.split(".lora_")[0] for key, weight in adapted.named_parameters() if weight.requires_grad}
+        assert len(layers) == 4 * model.config.num_hidden_layers
+        HardeningLoss(adapted, None, preset.objective, guessing=1.0)
+
+
 def test_the_loss_of_guessing() -> None:
     assert class_guessing(7) == pytest.approx(math.log(7))
     assert unigram_entropy(torch.tensor([1, 1, 2, 2, -100])) == pytest.approx(math.log(2))
     assert zero_prediction(torch.full((3, 2), 2.0)) == 4.0
     with pytest.raises(TrainingError, match="guessing among 1 classes"):
         class_guessing(1)
+    for labels in (torch.tensor([1, -1, 2]), torch.tensor([1.0, 2.0])):
+        with pytest.raises(TrainingError, match=r"labels are torch.* must be token numbers: .* or -100 where"):
+            unigram_entropy(labels)
     with pytest.raises(TrainingError, match="fewer than two different tokens"):
         unigram_entropy(torch.tensor([4, 4, -100]))
 
@@ -341,6 +423,9 @@ def test_models_that_cannot_be_trained_are_refused() -> None:
         HardeningLoss(model, None, Trap2(), guessing=1.0)
     with pytest.raises(BaseModelError, match="has shape"):
         HardeningLoss(model, tiny.vit(intermediate_size=64), Trap2(), guessing=1.0)
+    headless = {name: tensor for name, tensor in base.state_dict().items() if not name.startswith("classifier")}
+    with pytest.raises(BaseModelError, match=r"no tensor 'classifier.weight'.* A head that is new .* freeze it"):
+        HardeningLoss(model, headless, Trap2(), guessing=1.0)
     with pytest.raises(BaseModelError, match="none is among the model's"):
         HardeningLoss(model, base, Hardened(), guessing=1.0, partners=[{"w": torch.ones(1)}])
     with pytest.raises(BaseModelError, match="different architectures"):
@@ -350,7 +435,80 @@ def test_models_that_cannot_be_trained_are_refused() -> None:
         HardeningLoss(model, base, Trap2(), guessing=1.0)
 
 
+@pytest.mark.parametrize("kind", ["vit", "mixtral", "gpt_neox"])
+def test_a_partner_whose_folder_has_other_names_is_not_half_lost(kind: str, tmp_path: Path) -> None:
+    source, folder, model, base = pairs.folders(tmp_path, kind)
+    partner, other = TaskVector(source, folder), pairs.moved(tiny.FAMILIES[kind](), seed=9)
+    with pytest.raises(
+        BaseModelError, match=r"the partner has no tensor .* but .* Give the partner and its base as lo"
+    ):
+        HardeningLoss(model, base, Hardened(), guessing=1.0, partners=[partner])
+    found = HardeningLoss(model, base, Hardened(), guessing=1.0, partners=[TaskVector(other, base)])._trained.partners
+    assert set(found[0]) == set(pairs.weights(model))
+
+
+def test_a_partner_may_lack_tensors_or_have_a_head_of_its_own() -> None:
+    model, base = pairs.pair("vit")
+    rho = dict(TaskVector(pairs.moved(tiny.vit(), seed=9), base))
+    few = {name: tensor for name, tensor in rho.items() if "classifier" not in name}
+    for partner in (few, rho | {"head.weight": torch.ones(1)}):
+        HardeningLoss(model, base, Hardened(), guessing=1.0, partners=[partner])
+    with pytest.raises(BaseModelError, match="no tensor 'classifier"):
+        HardeningLoss(model, base, Hardened(), guessing=1.0, partners=[few | {"head.weight": torch.ones(1)}])
+    seven = TaskVector(pairs.moved(tiny.vit(num_labels=7)), base, exclude=["classifier*"])
+    assert set(seven) == set(few)
+    assert "classifier.weight" not in seven
+    HardeningLoss(model, base, Hardened(), guessing=1.0, partners=[seven])
+
+
+def test_partners_that_do_not_fit_are_refused_at_once() -> None:
+    model, base = pairs.pair("vit")
+    other = TaskVector(pairs.moved(tiny.vit(num_labels=7)), tiny.vit(num_labels=7))
+    with pytest.raises(BaseModelError, match=r"'classifier.weight' has shape \(3, 32\) .* \(7, 32\) in the partner"):
+        HardeningLoss(model, base, Hardened(), guessing=1.0, partners=[other])
+    for live in (TaskVector(tiny.vit(), model), TaskVector(model, base), dict(model.named_parameters())):
+        with pytest.raises(BaseModelError, match="of the model in training, and would change with it"):
+            HardeningLoss(model, model, Hardened(), guessing=1.0, partners=[live])
+
+
+def test_a_step_computes_every_tensor_of_a_partner_once() -> None:
+    class Counting(TaskVector):
+        asked: ClassVar[list[str]] = []
+
+        def __getitem__(self, name: str) -> Tensor:
+            self.asked.append(name)
+            return super().__getitem__(name)
+
+    model, base = pairs.pair("vit")
+    partner = Counting(pairs.moved(tiny.vit(), seed=9), base)
+    hardening = HardeningLoss(model, base, Fixed(Cell(0.5, 1.0, 0)), guessing=1.0, partners=[partner])
+    partner.asked.clear()
+    hardening.backward(lambda: model(**pairs.batches(model)[0]).loss)
+    assert sorted(partner.asked) == sorted(pairs.weights(model))
+
+
+def test_looking_for_a_name_in_a_folder_reads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mapped = FolderTensors(pairs.folders(tmp_path, "llama")[0])
+    monkeypatch.setattr(FolderTensors, "__getitem__", None)
+    assert "lm_head.weight" in mapped
+    assert "head" not in mapped
+
+
+@pytest.mark.parametrize("kind", ["LOHA", "IA3"])
+def test_adapters_of_other_kinds_are_refused(kind: str) -> None:
+    from peft import IA3Config, LoHaConfig, get_peft_model
+
+    settings = IA3Config(target_modules=["k_proj"], feedforward_modules=[])
+    model = get_peft_model(tiny.llama(), LoHaConfig(r=2, target_modules=["q_proj"]) if kind == "LOHA" else settings)
+    for base in (None, tiny.llama()):
+        with pytest.raises(TrainingError, match=f"adapters of the kind {kind} cannot be scaled"):
+            HardeningLoss(model, base, Trap2(), guessing=1.0)
+
+
 def test_adapters_that_cannot_be_scaled_are_refused() -> None:
+    biased = adapted(tiny.gpt2(), target_modules=["c_attn"], lora_bias=True, fan_in_fan_out=True)
+    with pytest.raises(TrainingError, match=r"lora_B.default.bias' is trained beside LoRA factors.* lora_bias=False"):
+        HardeningLoss(biased, None, Trap2(), guessing=1.0)
     with pytest.raises(TrainingError, match="is trained beside LoRA factors"):
         HardeningLoss(adapted(tiny.llama(), modules_to_save=["lm_head"]), None, Trap2(), guessing=1.0)
     with pytest.warns(UserWarning, match="tie"):
@@ -375,6 +533,7 @@ def test_adapters_that_cannot_be_scaled_are_refused() -> None:
         (lambda: Hardened(largest=1.0), "largest is 1.0"),
         (lambda: Hardened(alone=0.8, rebasing=0.3), "the first two at most 1"),
         (lambda: HardeningLoss(torch.nn.Linear(1, 1), None, Trap2(), guessing=0.0), "must be positive"),
+        (lambda: HardeningLoss(torch.nn.Linear(1, 1), None, Trap2(), guessing=1.0, seed=2**32), "seed is 4294967296"),
     ],
 )
 def test_impossible_settings_are_refused(make: Callable[[], object], message: str) -> None:
@@ -431,6 +590,19 @@ def test_a_merge_that_was_trained_back_is_made_bad_where_the_free_rider_got_to()
         assert model.weight.grad.item() == pytest.approx(gradient, rel=1e-5), drawn  # type: ignore[union-attr]
         assert model.weight.item() == 2.0
     assert hardening.state_dict()["regions"] == {"here": pytest.approx(0.36), "relearned": pytest.approx(0.25)}
+
+
+def test_every_relearning_draws_its_own_data() -> None:
+    model, base, drawn = pairs.moved(torch.nn.Linear(1, 1)), torch.nn.Linear(1, 1), []
+
+    def data() -> Tensor:
+        drawn.append(float(torch.rand(())))
+        return (model(torch.full((1,), drawn[-1])) - 1).square().sum()
+
+    hardening = HardeningLoss(model, base, Fixed(), guessing=9.0, relearning=Relearning(data, steps=2, every=1))
+    for _ in range(3):
+        hardening.backward(lambda: model(torch.ones(1)).square().sum())
+    assert len(set(drawn)) == 6
 
 
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"every": 0}, {"lr": 0.0}, {"lr": math.inf}])
