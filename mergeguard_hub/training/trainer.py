@@ -11,7 +11,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from mergeguard_hub.errors import TrainingError
-from mergeguard_hub.training.chance import keep_chance
+from mergeguard_hub.training.chance import keep_chance, mean_over_processes
 from mergeguard_hub.training.density import DensityPenalty
 from mergeguard_hub.training.hardening import HardeningLoss
 from mergeguard_hub.training.last_good import LastGood
@@ -32,10 +32,10 @@ class MergeGuardTrainerMixin:
       step, when the model is where it is trained and wrapped as it is. Every batch then costs two passes.
     * `density`: a `DensityPenalty`; its gradient is added once per optimizer step, before clipping.
 
-    Works with gradient accumulation (cells are drawn anew for every part of a batch, and the part off nominal counts
-    all parts alike), mixed precision, gradient checkpointing, several processes, and subclasses that compute a loss of
-    their own. Logs get what `HardeningLoss.metrics` returns. Checkpoints keep the state of the draws in
-    trainer_state.json, and a resumed training goes on with it.
+    Works with gradient accumulation (cells are drawn anew for every part of a batch that has labels, and the part off
+    nominal counts all parts alike), mixed precision, gradient checkpointing, several processes, and subclasses that
+    compute a loss of their own. Logs get what `HardeningLoss.metrics` returns. Checkpoints keep the state of the draws
+    in trainer_state.json, and a resumed training goes on with it.
 
     It does not protect saves: call `mergeguard_hub.enable(model)` first, and every save that this Trainer makes is
     protected too. To resume from checkpoints they must stay raw: add `MergeGuardCallback`.
@@ -70,7 +70,7 @@ class MergeGuardTrainerMixin:
         chance = keep_chance()
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
         if self._make_hardening is not None:
-            self._off_nominal(model, inputs, loss * trainer.current_gradient_accumulation_steps, chance)
+            self._off_nominal(model, inputs, loss, num_items_in_batch, chance)
         elif self.density is not None:
             self._good = self._good or LastGood(model, cause=f"alpha {self.density.alpha:g}")
             self._good.check(loss)
@@ -85,7 +85,7 @@ class MergeGuardTrainerMixin:
             logs = {**logs, **self.hardening.metrics()}
         super().log(logs, start_time)  # type: ignore[misc]
 
-    def _off_nominal(self, model: nn.Module, inputs: dict[str, Any], nominal: Tensor, chance: Any) -> None:
+    def _off_nominal(self, model: nn.Module, inputs: dict[str, Any], nominal: Tensor, items: Any, chance: Any) -> None:
         trainer: Any = self
         if self.hardening is None and self._make_hardening is not None:
             self.hardening = self._make_hardening(model)
@@ -94,16 +94,24 @@ class MergeGuardTrainerMixin:
                 self.hardening.load_state_dict(known["attributes"])
         if self.hardening is None:
             return
+        steps = trainer.current_gradient_accumulation_steps
+        own = trainer._get_num_items_in_batch([inputs], trainer.args.device) if items is not None else None
+        if own is not None and mean_over_processes(own) == 0:
+            return  # a part without labels has no loss
+        if own is None or getattr(trainer, "loss_is_scaled_for_ga", None) is False:
+            nominal = nominal * steps
+        else:
+            own = own.clamp(min=1)  # in one process of several there may be none
+            nominal = nominal * (items / own)
 
         def closure() -> Tensor:
             with trainer.compute_loss_context_manager():
-                loss: Tensor = trainer.compute_loss(model, trainer._prepare_inputs(inputs))
+                loss: Tensor = trainer.compute_loss(model, trainer._prepare_inputs(inputs), num_items_in_batch=own)
             return loss
 
         self.hardening.check(nominal)
-        share = 1 / trainer.current_gradient_accumulation_steps
         self.hardening.off_nominal(
-            closure, nominal=nominal, chance=chance, backward=trainer.accelerator.backward, share=share
+            closure, nominal=nominal, chance=chance, backward=trainer.accelerator.backward, share=1 / steps
         )
 
 

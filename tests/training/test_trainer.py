@@ -137,6 +137,39 @@ def test_accumulation_is_a_plain_loop_with_shares(tmp_path: Path) -> None:
         torch.testing.assert_close(model.get_parameter(name).detach(), tensor, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("own_loss", [False, True])
+def test_a_part_of_a_batch_without_labels(own_loss: bool, tmp_path: Path) -> None:
+    """It adds nothing; the losses of the others are means over their own tokens, whoever computes them."""
+    model, base = pairs.pair("llama")
+    plain, _ = pairs.pair("llama")
+    settings = {"gradient_accumulation_steps": 2, "max_steps": 1, "optim": "sgd", "lr_scheduler_type": "constant"}
+    run = trainer(model, tmp_path, hardening=hardened(base, guessing=1e3), **settings)
+    order = list(run.get_train_dataloader())[:2]
+    order[0]["labels"] = torch.full_like(order[0]["labels"], -100)
+    order[1]["labels"] = order[1]["labels"].clone()
+    order[1]["labels"][:3] = -100
+    run.get_train_dataloader = lambda: order
+    run.compute_loss_func = summed if own_loss else None
+    run.train()
+    assert run.hardening is not None
+    torch.manual_seed(42)
+    loss = hardened(base, guessing=1e3)(plain)
+    nominal = plain(**order[1]).loss
+    nominal.backward()
+    loss.check(nominal)
+    loss.off_nominal(lambda: plain(**order[1]).loss, nominal=nominal, share=0.5)
+    torch.optim.SGD(plain.parameters(), lr=1e-3).step()
+    assert run.hardening.state_dict()["drawn"] == 1
+    assert run.hardening.metrics() == pytest.approx(loss.metrics(), rel=1e-5)
+    for name, tensor in pairs.weights(plain).items():
+        torch.testing.assert_close(model.get_parameter(name).detach(), tensor, rtol=1e-4, atol=1e-6)
+
+
+def summed(outputs: Any, labels: Tensor, num_items_in_batch: Tensor) -> Tensor:
+    logits = outputs.logits[:, :-1].flatten(0, 1)
+    return torch.nn.functional.cross_entropy(logits, labels[:, 1:].flatten(), reduction="sum") / num_items_in_batch
+
+
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
     """Of a Llama: the Trainer itself cannot resume models whose tensors have other names on disk, such as a ViT."""
     base = tiny.llama()
