@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ MakeHardening = Callable[[nn.Module], HardeningLoss]
 """Makes the loss for the model as it is trained: on its device, wrapped, sharded."""
 
 _STATE = "ProtectionState"
+_NOTED = ("_metrics", "_total_train_tokens")  # TRL's running metrics
 
 
 class MergeGuardTrainerMixin:
@@ -58,19 +61,22 @@ class MergeGuardTrainerMixin:
                 "this Trainer would spread batches over several GPUs of one process (DataParallel), which does not see "
                 "weights that are moved. Launch one process per GPU: `accelerate launch` or `torchrun`."
             )
-        if trainer.is_deepspeed_enabled and hardening is not None:
+        if trainer.is_deepspeed_enabled and (hardening is not None or density is not None):
             raise TrainingError(
-                "under DeepSpeed parameters are not where they can be moved; use DistributedDataParallel or FSDP2."
+                "under DeepSpeed parameters and gradients are not where the protection can change them; use "
+                "DistributedDataParallel or FSDP2."
             )
         trainer.add_callback(ProtectionState(self))
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """Do the usual step's passes, then those of the protection; gradients are added up in `.grad`."""
         trainer: Any = self
+        if self.hardening is None and self._make_hardening is not None:
+            self.hardening = self._made(self._make_hardening, model)
         chance = keep_chance()
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
-        if self._make_hardening is not None:
-            self._off_nominal(model, inputs, loss, num_items_in_batch, chance)
+        if self.hardening is not None:
+            self._off_nominal(self.hardening, model, inputs, loss, num_items_in_batch, chance)
         elif self.density is not None:
             self._good = self._good or LastGood(model, cause=f"alpha {self.density.alpha:g}")
             self._good.check(loss)
@@ -85,15 +91,29 @@ class MergeGuardTrainerMixin:
             logs = {**logs, **self.hardening.metrics()}
         super().log(logs, start_time)  # type: ignore[misc]
 
-    def _off_nominal(self, model: nn.Module, inputs: dict[str, Any], nominal: Tensor, items: Any, chance: Any) -> None:
+    def _load_callback_state(self) -> None:
+        super()._load_callback_state()  # type: ignore[misc]
+        for callback in self.callback_handler.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, ProtectionState):
+                callback.trainer = self  # transformers has made it anew, from what trainer_state.json holds
+
+    def _made(self, make: MakeHardening, model: nn.Module) -> HardeningLoss:
+        hardening, state = make(model), self.state  # type: ignore[attr-defined]
+        known = state.stateful_callbacks.get(_STATE)
+        if state.global_step > 0 and isinstance(known, dict) and known.get("attributes"):
+            hardening.load_state_dict(known["attributes"])
+        return hardening
+
+    def _off_nominal(
+        self,
+        hardening: HardeningLoss,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        nominal: Tensor,
+        items: Any,
+        chance: Any,
+    ) -> None:
         trainer: Any = self
-        if self.hardening is None and self._make_hardening is not None:
-            self.hardening = self._make_hardening(model)
-            known = trainer.state.stateful_callbacks.get(_STATE)
-            if isinstance(known, dict) and known.get("attributes"):
-                self.hardening.load_state_dict(known["attributes"])
-        if self.hardening is None:
-            return
         steps = trainer.current_gradient_accumulation_steps
         own = trainer._get_num_items_in_batch([inputs], trainer.args.device) if items is not None else None
         if own is not None and mean_over_processes(own) == 0:
@@ -109,26 +129,41 @@ class MergeGuardTrainerMixin:
                 loss: Tensor = trainer.compute_loss(model, trainer._prepare_inputs(inputs), num_items_in_batch=own)
             return loss
 
-        self.hardening.check(nominal)
-        self.hardening.off_nominal(
-            closure, nominal=nominal, chance=chance, backward=trainer.accelerator.backward, share=1 / steps
-        )
+        hardening.check(nominal)
+        with _metrics_kept(trainer):
+            hardening.off_nominal(
+                closure, nominal=nominal, chance=chance, backward=trainer.accelerator.backward, share=1 / steps
+            )
+
+
+@contextmanager
+def _metrics_kept(trainer: Any) -> Iterator[None]:
+    """Leave what TRL's trainers note in `compute_loss` as it was: a merge's loss and tokens are none of theirs."""
+    before = {name: copy.deepcopy(vars(trainer)[name]) for name in _NOTED if name in vars(trainer)}
+    try:
+        yield
+    finally:
+        vars(trainer).update(before)
 
 
 class ProtectionState(TrainerCallback, ExportableState):
     """Keeps the state of the draws in checkpoints, and shrinks weights after a step where that is asked for."""
 
-    def __init__(self, trainer: MergeGuardTrainerMixin) -> None:
-        self._trainer = trainer
+    def __init__(self, trainer: Any = None) -> None:
+        self.trainer = trainer
 
     def state(self) -> dict[str, Any]:
         """Return what trainer_state.json keeps."""
-        hardening = self._trainer.hardening
+        hardening = self.trainer.hardening
         return {"args": {}, "attributes": hardening.state_dict() if hardening is not None else {}}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Forget an earlier training of this Trainer: its model may be another one, and its draws are over."""
+        self.trainer.hardening = self.trainer._good = None
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Shrink the weights, if the penalty is decoupled."""
-        density = self._trainer.density
+        density = self.trainer.density
         if density is not None and density.decoupled:
             rate = kwargs["optimizer"].param_groups[0]["lr"]
             with torch.no_grad():

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import Trainer, TrainingArguments
 
 from mergeguard_hub.checkpoint import Checkpoint
-from mergeguard_hub.errors import DivergedError, HookError
+from mergeguard_hub.errors import DivergedError, HookError, MergeGuardError, TrainingError
 from mergeguard_hub.hub import disable, enable
 from mergeguard_hub.protection.key import Key
 from mergeguard_hub.training import (
@@ -168,6 +168,89 @@ def test_a_part_of_a_batch_without_labels(own_loss: bool, tmp_path: Path) -> Non
 def summed(outputs: Any, labels: Tensor, num_items_in_batch: Tensor) -> Tensor:
     logits = outputs.logits[:, :-1].flatten(0, 1)
     return torch.nn.functional.cross_entropy(logits, labels[:, 1:].flatten(), reduction="sum") / num_items_in_batch
+
+
+@pytest.mark.parametrize("wrong", ["frozen", "base"])
+def test_what_cannot_be_hardened_is_refused_before_the_first_pass(wrong: str, tmp_path: Path) -> None:
+    model, base = pairs.pair("llama")
+    if wrong == "frozen":
+        model.requires_grad_(False)
+    else:
+        base = tiny.llama(intermediate_size=24)
+    passes: list[Any] = []
+    model.register_forward_hook(lambda *_: passes.append(1))
+    with pytest.raises(MergeGuardError):
+        trainer(model, tmp_path, hardening=hardened(base, guessing=4.1)).train()
+    assert passes == []
+
+
+def test_a_second_training_hardens_the_new_model(tmp_path: Path) -> None:
+    """As in a hyperparameter search."""
+    base = tiny.llama()
+    run = trainer(pairs.pair("llama")[0], tmp_path, hardening=hardened(base, guessing=4.1), save_strategy="no")
+    run.train()
+    first = run.hardening
+    run.model_init = lambda: pairs.pair("llama")[0]
+    run.train()
+    assert run.hardening is not first
+    assert run.hardening._trained.model is run.model
+    assert run.hardening.state_dict() == first.state_dict()
+
+
+@pytest.mark.parametrize("restore", [False, True])
+def test_a_used_trainer_resumes_with_the_draws_of_the_checkpoint(restore: bool, tmp_path: Path) -> None:
+    model, base = pairs.pair("llama")
+    settings = {"density": DensityPenalty(), "restore_callback_states_from_checkpoint": restore}
+    run = trainer(model, tmp_path, hardening=hardened(base, guessing=4.1), **settings)
+    run.train()
+    once = run.hardening.state_dict()
+    run.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert run.hardening.state_dict()["drawn"] == once["drawn"] == 4
+    assert run.hardening.metrics().keys() == {"nominal_loss", "off_nominal_loss", "worst_loss", "transfer"}
+    saved = json.loads((tmp_path / "checkpoint-4/trainer_state.json").read_text())
+    assert saved["stateful_callbacks"]["ProtectionState"]["attributes"]["drawn"] == 4
+
+
+def test_metrics_of_a_trainer_like_trls_are_those_of_the_model_alone(tmp_path: Path) -> None:
+    model, base = pairs.pair("llama")
+
+    class Noting(Trainer):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._metrics: dict[str, dict[str, list[float]]] = {"train": {"loss": []}}
+            self._total_train_tokens = 0
+
+        def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            loss = super().compute_loss(model, inputs, *args, **kwargs)
+            self._metrics["train"]["loss"].append(float(loss.detach()))
+            self._total_train_tokens += inputs["labels"].numel()
+            return loss
+
+    class Mine(MergeGuardTrainerMixin, Noting):
+        pass
+
+    run = trainer(model, tmp_path, kind=Mine, hardening=hardened(base, guessing=1e3), learning_rate=0.0)
+    run.train()
+    tokens = sum(batch["labels"].numel() for batch in run.get_train_dataloader())
+    assert run._total_train_tokens == tokens
+    nominal = [float(model(**batch).loss.detach()) for batch in run.get_train_dataloader()]
+    assert sorted(run._metrics["train"]["loss"]) == pytest.approx(sorted(nominal), rel=1e-3)
+
+
+@pytest.mark.parametrize("what", ["hardening", "density"])
+def test_deepspeed_is_refused(what: str, tmp_path: Path) -> None:
+    class UnderDeepSpeed(Trainer):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.is_deepspeed_enabled = True
+
+    class Mine(MergeGuardTrainerMixin, UnderDeepSpeed):
+        pass
+
+    model, base = pairs.pair("llama")
+    made = {"hardening": hardened(base), "density": DensityPenalty()}[what]
+    with pytest.raises(TrainingError, match="under DeepSpeed"):
+        trainer(model, tmp_path, kind=Mine, **{what: made})
 
 
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
