@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from mergeguard_hub.checkpoint import Checkpoint
 from mergeguard_hub.errors import DivergedError, HookError, MergeGuardError, TrainingError
 from mergeguard_hub.hub import disable, enable
 from mergeguard_hub.protection.key import Key
+from mergeguard_hub.release import unlock_folder
 from mergeguard_hub.training import (
     DensityPenalty,
     HardeningLoss,
@@ -296,20 +297,56 @@ def test_a_model_that_nothing_protects_is_refused(tmp_path: Path) -> None:
         trainer(pairs.pair("vit")[0], tmp_path, callbacks=[MergeGuardCallback()]).train()
 
 
-def test_best_is_refused_and_a_failed_checkpoint_can_be_put_right(tmp_path: Path) -> None:
-    model = enable(pairs.pair("vit")[0], key=KEY)
-    callback = MergeGuardCallback()
-    best = {"save_strategy": "best", "eval_strategy": "steps", "metric_for_best_model": "loss"}
-    run = trainer(model, tmp_path / "run", callbacks=[callback])
-    run.control.should_save = True
-    callback.on_step_end(run.args, run.state, run.control, model=model)
-    callback.on_log(run.args, run.state, run.control, model=model)
-    assert not model.mergeguard_settings.protects
-    callback.protect_again(model)
-    assert model.mergeguard_settings.protects
-    arguments = TrainingArguments(output_dir="unused", use_cpu=True, **best)
-    with pytest.raises(HookError, match="save_strategy is 'best'"):
-        callback.on_train_begin(arguments, None, None, model=model)
+@pytest.mark.parametrize("place", [0, -1])
+def test_only_checkpoints_are_raw_whoever_asks_for_them(place: int, tmp_path: Path) -> None:
+    """Saves of a callback's own are protected at any time, also where the Trainer is about to write a checkpoint."""
+    base = pairs.pair("llama")[1]
+    model = enable(pairs.pair("llama")[0], key=KEY)
+
+    class Saving(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            control.should_save |= state.global_step == 3
+
+        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            kwargs["model"].save_pretrained(tmp_path / f"log-{state.global_step}")
+
+        def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            kwargs["model"].save_pretrained(tmp_path / f"checkpoint-{state.global_step}")
+
+    callbacks: list[TrainerCallback] = [Saving()]
+    callbacks.insert(place, MergeGuardCallback())
+    (tmp_path / "run/checkpoint-2").mkdir(parents=True)
+    (tmp_path / "run/checkpoint-2/mergeguard.json").write_text("{}")  # of an earlier run
+    settings = {"eval_strategy": "steps", "eval_steps": 2, "logging_steps": 1}
+    kind = partial(ProtectedTrainer, eval_dataset=rows(model))
+    run = trainer(model, tmp_path / "run", kind=kind, callbacks=callbacks, **settings)
+    run.train()
+    protected = {path.parent.name for path in tmp_path.glob("*/mergeguard.json")}
+    assert protected == {"log-1", "log-2", "log-3", "log-4", "checkpoint-2", "checkpoint-4"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"checkpoint-2", "checkpoint-3", "checkpoint-4"}
+    assert not list((tmp_path / "run").glob("*/mergeguard.json"))
+    run.save_model(str(tmp_path / "run/checkpoint-5"))
+    assert (tmp_path / "run/checkpoint-5/mergeguard.json").is_file()
+    resumed = enable(pairs.pair("llama")[0], key=KEY)
+    again = trainer(resumed, tmp_path / "run", hardening=hardened(base, guessing=4.1), callbacks=[MergeGuardCallback()])
+    again.train(resume_from_checkpoint=str(tmp_path / "run/checkpoint-3"))
+    assert again.state.global_step == 4
+
+
+def test_the_best_checkpoint_is_raw_and_its_release_unlocks(tmp_path: Path) -> None:
+    model = enable(pairs.pair("llama")[0], key=KEY)
+    best = {"save_strategy": "best", "eval_strategy": "steps", "metric_for_best_model": "loss", "eval_steps": 2}
+    kind = partial(ProtectedTrainer, eval_dataset=rows(model))
+    run = trainer(
+        model, tmp_path / "run", kind=kind, callbacks=[MergeGuardCallback()], load_best_model_at_end=True, **best
+    )
+    run.train()
+    assert not list((tmp_path / "run").glob("*/mergeguard.json"))
+    run.save_model(str(tmp_path / "release"))
+    unlock_folder(tmp_path / "release", tmp_path / "raw", key=KEY)
+    raw = Checkpoint.open(tmp_path / "raw")
+    for name, tensor in pairs.weights(model).items():
+        torch.testing.assert_close(raw.tensor(name), tensor)
 
 
 @pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing:FutureWarning")  # the name in all of transformers 5
