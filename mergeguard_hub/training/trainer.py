@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from mergeguard_hub.errors import TrainingError
+from mergeguard_hub.release.sidecar import SIDECAR
+from mergeguard_hub.training.callback import MergeGuardCallback
 from mergeguard_hub.training.chance import keep_chance, mean_over_processes
 from mergeguard_hub.training.density import DensityPenalty
 from mergeguard_hub.training.hardening import HardeningLoss
@@ -22,6 +25,7 @@ MakeHardening = Callable[[nn.Module], HardeningLoss]
 """Makes the loss for the model as it is trained: on its device, wrapped, sharded."""
 
 _STATE = "ProtectionState"
+_SETTINGS = "mergeguard_settings"  # where `enable` and MergeGuardMixin keep how a model is saved
 _NOTED = ("_metrics", "_total_train_tokens")  # TRL's running metrics
 
 
@@ -42,6 +46,10 @@ class MergeGuardTrainerMixin:
 
     It does not protect saves: call `mergeguard_hub.enable(model)` first, and every save that this Trainer makes is
     protected too. To resume from checkpoints they must stay raw: add `MergeGuardCallback`.
+
+    Raises:
+        TrainingError: at once, under DataParallel or DeepSpeed; in training, a checkpoint to be resumed from or to be
+            loaded as the best holds a protected release.
     """
 
     def __init__(
@@ -91,6 +99,14 @@ class MergeGuardTrainerMixin:
             logs = {**logs, **self.hardening.metrics()}
         super().log(logs, start_time)  # type: ignore[misc]
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        _refuse_release(resume_from_checkpoint)
+        super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
+
+    def _load_best_model(self) -> None:
+        _refuse_release(self.state.best_model_checkpoint)  # type: ignore[attr-defined]
+        super()._load_best_model()  # type: ignore[misc]
+
     def _load_callback_state(self) -> None:
         super()._load_callback_state()  # type: ignore[misc]
         for callback in self.callback_handler.callbacks:  # type: ignore[attr-defined]
@@ -136,6 +152,15 @@ class MergeGuardTrainerMixin:
             )
 
 
+def _refuse_release(folder: str) -> None:
+    if (Path(folder) / SIDECAR).is_file():
+        raise TrainingError(
+            f"{folder} holds protected weights, which the optimizer's state does not fit and the final save would "
+            "protect twice: use MergeGuardCallback, which leaves checkpoints raw, or get the raw weights back with "
+            "`mergeguard unlock` and start from these."
+        )
+
+
 @contextmanager
 def _metrics_kept(trainer: Any) -> Iterator[None]:
     """Leave what TRL's trainers note in `compute_loss` as it was: a merge's loss and tokens are none of theirs."""
@@ -158,8 +183,17 @@ class ProtectionState(TrainerCallback, ExportableState):
         return {"args": {}, "attributes": hardening.state_dict() if hardening is not None else {}}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Forget an earlier training of this Trainer: its model may be another one, and its draws are over."""
+        """Forget an earlier training, whose model may be another one; refuse what would fail at the end of this one."""
         self.trainer.hardening = self.trainer._good = None
+        if not args.load_best_model_at_end or not getattr(getattr(kwargs["model"], _SETTINGS, None), "protects", False):
+            return
+        known = any(isinstance(callback, MergeGuardCallback) for callback in self.trainer.callback_handler.callbacks)
+        if not known or state.is_hyper_param_search:
+            raise TrainingError(
+                "load_best_model_at_end would load a protected checkpoint, and the final save would protect it twice: "
+                "use MergeGuardCallback, which leaves checkpoints raw; in a hyperparameter search, which it does not "
+                "cover, set load_best_model_at_end=False."
+            )
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Shrink the weights, if the penalty is decoupled."""

@@ -333,6 +333,24 @@ def test_only_checkpoints_are_raw_whoever_asks_for_them(place: int, tmp_path: Pa
     assert again.state.global_step == 4
 
 
+def test_protected_checkpoints_are_not_trained_on(tmp_path: Path) -> None:
+    model = enable(pairs.pair("llama")[0], key=KEY)
+    trainer(model, tmp_path).train()
+    with pytest.raises(TrainingError, match=r"checkpoint-2 holds protected weights.* use MergeGuardCallback, .*unlock"):
+        trainer(model, tmp_path).train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    best = {"eval_strategy": "steps", "eval_steps": 2, "load_best_model_at_end": True}
+    kind = partial(ProtectedTrainer, eval_dataset=rows(model))
+    run = trainer(model, tmp_path, kind=kind, **best)
+    with pytest.raises(TrainingError, match="load_best_model_at_end would load a protected checkpoint"):
+        run.train()
+    assert run.state.global_step == 0
+    run.state.best_model_checkpoint = str(tmp_path / "checkpoint-4")
+    before = pairs.weights(model)
+    with pytest.raises(TrainingError, match="checkpoint-4 holds protected weights"):
+        run._load_best_model()
+    assert pairs.same(before, pairs.weights(model))
+
+
 def test_the_best_checkpoint_is_raw_and_its_release_unlocks(tmp_path: Path) -> None:
     model = enable(pairs.pair("llama")[0], key=KEY)
     best = {"save_strategy": "best", "eval_strategy": "steps", "metric_for_best_model": "loss", "eval_steps": 2}
