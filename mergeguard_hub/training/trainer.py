@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,8 +133,8 @@ class MergeGuardTrainerMixin:
         trainer: Any = self
         steps = trainer.current_gradient_accumulation_steps
         own = trainer._get_num_items_in_batch([inputs], trainer.args.device) if items is not None else None
-        if own is not None and mean_over_processes(own) == 0:
-            return  # a part without labels has no loss
+        if own is not None and mean_over_processes(own) == 0 and math.isfinite(mean_over_processes(nominal)):
+            return  # a part without labels has no loss; a whole batch without them is 0 / 0
         if own is None or getattr(trainer, "loss_is_scaled_for_ga", None) is False:
             nominal = nominal * steps
         else:

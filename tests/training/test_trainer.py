@@ -166,6 +166,17 @@ def test_a_part_of_a_batch_without_labels(own_loss: bool, tmp_path: Path) -> Non
         torch.testing.assert_close(model.get_parameter(name).detach(), tensor, rtol=1e-4, atol=1e-6)
 
 
+def test_a_whole_batch_without_labels_ends_the_training_with_good_weights(tmp_path: Path) -> None:
+    model, base = pairs.pair("llama")
+    before = pairs.weights(model)
+    run = trainer(model, tmp_path, hardening=hardened(base, guessing=1e3), max_steps=1)
+    order = [{**batch, "labels": torch.full_like(batch["labels"], -100)} for batch in run.get_train_dataloader()]
+    run.get_train_dataloader = lambda: order
+    with pytest.raises(DivergedError, match="the loss of the model alone is nan"):
+        run.train()
+    assert pairs.same(before, pairs.weights(model))
+
+
 def summed(outputs: Any, labels: Tensor, num_items_in_batch: Tensor) -> Tensor:
     logits = outputs.logits[:, :-1].flatten(0, 1)
     return torch.nn.functional.cross_entropy(logits, labels[:, 1:].flatten(), reduction="sum") / num_items_in_batch
