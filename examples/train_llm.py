@@ -115,6 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
         ),
     )
     trainer.train()
+    if trainer.is_fsdp_enabled:  # a sharded save writes no release
+        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
     trainer.save_model(str(settings.out / "release"))
     if trainer.is_world_process_zero():
         tokenizer.save_pretrained(settings.out / "release")

@@ -17,12 +17,13 @@ from mergeguard_hub.hub.families import SETTINGS, family_of, parts, upstream_cla
 from mergeguard_hub.hub.live import live_proof
 from mergeguard_hub.hub.origin import bring_record
 from mergeguard_hub.hub.outgoing import push_object, push_request, push_saved
-from mergeguard_hub.hub.owner_key import is_trainer_checkpoint, owners_key
+from mergeguard_hub.hub.owner_key import is_checkpoint_of, is_trainer_checkpoint, owners_key
 from mergeguard_hub.hub.refusals import check_arguments, check_model, refuse_push
 from mergeguard_hub.hub.rename import name_upstream
 from mergeguard_hub.hub.settings import SaveSettings
 from mergeguard_hub.hub.upstream import forget, remember, watch_uploads
 from mergeguard_hub.hub.workspace import raw_folder, shielded_configs
+from mergeguard_hub.release.sidecar import SIDECAR
 
 if TYPE_CHECKING:
     from mergeguard_hub.protection.key import Key
@@ -80,10 +81,13 @@ def guard_save(original: _Method) -> _Method:
         if outer is not None and Path(save_directory).resolve().is_relative_to(outer):
             return original(self, save_directory, *args, **kwargs)
         settings: SaveSettings = getattr(self, SETTINGS).overridden(protection, key, base)
-        if not settings.protects or (protection is None and id(self) in _plainly.get()):
+        arguments = _by_name(signature, (self, save_directory, *args), kwargs)
+        to_resume = not arguments.get("push_to_hub") and is_checkpoint_of(settings.checkpoints, Path(save_directory))
+        if not settings.protects or (protection is None and (to_resume or id(self) in _plainly.get())):
+            if to_resume:
+                (Path(save_directory) / SIDECAR).unlink(missing_ok=True)  # of an earlier run, without the callback
             forget(Path(save_directory))
             return _save_plainly(original, self, save_directory, *args, **kwargs)
-        arguments = _by_name(signature, (self, save_directory, *args), kwargs)
         check_model(self)
         check_arguments(arguments)
         target, push = Path(save_directory), None
@@ -205,7 +209,8 @@ def _save_protected(
     if is_trainer_checkpoint(target):
         _logger.warning(
             "%s holds protected weights. Do not resume training from it: a Trainer's optimizer state belongs to the "
-            "raw weights and does not fit them. Unlock the weights first, and never publish the optimizer state.",
+            "raw weights and does not fit them. Nor may load_best_model_at_end load it: the final save would protect "
+            "it twice, and its key would not undo that. Use MergeGuardCallback, and never publish the optimizer state.",
             target,
         )
     _logger.info("Saved %s protected (recipe %s, %s).", target, report.recipe, report.digest)

@@ -71,6 +71,11 @@ def is_trainer_checkpoint(target: Path) -> bool:
     return target.name.startswith("checkpoint-") and target.name[11:].isdigit()
 
 
+def is_checkpoint_of(output: Path | None, target: Path) -> bool:
+    """Return whether a folder is one of the checkpoints of the Trainer that writes to `output`, if there is one."""
+    return output is not None and is_trainer_checkpoint(target) and target.resolve().parent == output.resolve()
+
+
 def _protects(key: Key, target: Path) -> bool:
     """Whether the release in `target` needs this key. When in doubt it does: a lost key cannot be made again."""
     from mergeguard_hub.release.sidecar import read_sidecar  # loads the machinery only when something is saved

@@ -28,6 +28,7 @@ class SaveSettings:
         passphrase: opens or encrypts the key file.
         example_inputs: arguments of the forward pass, for a PyTorchModelHubMixin of a class that no library has.
         missing: public id of a key that a pickle left out, else None.
+        checkpoints: output folder of a Trainer that is training, whose checkpoints stay raw; see `MergeGuardCallback`.
     """
 
     protection: bool | str | Recipe = True
@@ -36,6 +37,7 @@ class SaveSettings:
     passphrase: str | None = field(default=None, repr=False)
     example_inputs: Mapping[str, Any] | Sequence[Any] | None = field(default=None, repr=False)
     missing: str | None = None
+    checkpoints: Path | None = None
 
     def overridden(
         self, protection: bool | str | Recipe | None, key: Key | str | Path | None, base: str | Path | None

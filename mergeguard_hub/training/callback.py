@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -23,8 +24,9 @@ class MergeGuardCallback(TrainerCallback):
     Trainer would upload them: any `hub_strategy` but "end" does ("every_save", the default, copies a checkpoint's
     weights to the Hub). `save_model`, `push_to_hub` and everything after training are protected as ever.
 
-    A callback is not told when writing a checkpoint fails. After an error in the middle of one, call `protect_again`
-    before you save the model yourself; a Trainer that trains again does.
+    What is left raw depends on the place alone: `<output_dir>/checkpoint-N`, while that Trainer trains. Another save,
+    by a callback of yours or with `push_to_hub`, is protected at any time. In a hyperparameter search, whose
+    checkpoints lie elsewhere, those are protected too.
 
     Raises:
         HookError: when training begins, or before a push: the model is not enabled, or a strategy is unsafe.
@@ -32,9 +34,6 @@ class MergeGuardCallback(TrainerCallback):
     Example:
         trainer = Trainer(model=enable(model), args=arguments, callbacks=[MergeGuardCallback()], ...)
     """
-
-    def __init__(self) -> None:
-        self._kept: Any = None
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Refuse unsafe strategies before anything is trained."""
@@ -44,62 +43,24 @@ class MergeGuardCallback(TrainerCallback):
         """Refuse unsafe strategies, and models whose saves nothing protects."""
         _check_strategy(args)
         model = kwargs["model"]
-        self.protect_again(model)
-        if str(getattr(args.save_strategy, "value", args.save_strategy)) == "best":
-            raise HookError(
-                "save_strategy is 'best', which decides to save without telling callbacks: those checkpoints would be "
-                "protected, and resuming from them trains wrongly. Use 'steps' or 'epoch' with load_best_model_at_end."
-            )
         if not hasattr(model, _SETTINGS):
             raise HookError(
                 f"this {type(model).__name__} is not enabled, so its final save would be raw: call "
                 "mergeguard_hub.enable(model) before making the Trainer."
             )
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Let the checkpoint that is about to be saved be raw."""
-        if control.should_save:
-            self._plainly(kwargs["model"])
-
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """As `on_step_end`."""
-        self.on_step_end(args, state, control, **kwargs)
-
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """As `on_step_end`: other callbacks may ask for a save here."""
-        self.on_step_end(args, state, control, **kwargs)
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """As `on_step_end`."""
-        self.on_step_end(args, state, control, **kwargs)
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Protect again once the checkpoint is written."""
-        self.protect_again(kwargs["model"])
+        _keep_raw(model, Path(args.output_dir))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Protect again, also if no checkpoint was written after all."""
-        self.protect_again(kwargs["model"])
+        """Protect every save again."""
+        _keep_raw(kwargs["model"], None)
 
     def on_push_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Refuse to push while checkpoints are being saved raw."""
+        """Refuse to push checkpoints that were left raw."""
         _check_strategy(args)
-        self.protect_again(kwargs["model"])
 
-    def _plainly(self, model: nn.Module) -> None:
-        if self._kept is None:
-            self._kept = (vars(model).get(_SETTINGS),)
-            setattr(model, _SETTINGS, replace(getattr(model, _SETTINGS), protection=False))
 
-    def protect_again(self, model: nn.Module) -> None:
-        """Let saves of the model be protected, if they are not."""
-        if self._kept is not None:
-            (own,) = self._kept
-            self._kept = None
-            if own is None:
-                delattr(model, _SETTINGS)
-            else:
-                setattr(model, _SETTINGS, own)
+def _keep_raw(model: nn.Module, output: Path | None) -> None:
+    setattr(model, _SETTINGS, replace(getattr(model, _SETTINGS), checkpoints=output))
 
 
 def _check_strategy(args: Any) -> None:

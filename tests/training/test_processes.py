@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from tests.training import two_processes
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -36,9 +38,13 @@ def run(how: str, size: int, out: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("how", ["accelerate", "fsdp"])
+@pytest.mark.parametrize("how", ["accelerate", "fsdp", "trainer"])
 def test_two_processes_are_one(how: str, tmp_path: Path) -> None:
-    one, two = run("accelerate", 1, tmp_path / "one.pt"), run(how, 2, tmp_path / "two.pt")
+    if how == "trainer":
+        one = two_processes.train_by_trainer(tmp_path / "run")
+    else:
+        one = run("accelerate", 1, tmp_path / "one.pt")
+    two = run(how, 2, tmp_path / "two.pt")
     assert one["weights"].keys() == two["weights"].keys()
     for name, tensor in one["weights"].items():
         torch.testing.assert_close(two["weights"][name], tensor, rtol=1e-4, atol=1e-5)
