@@ -23,7 +23,8 @@ def find_class(config: Mapping[str, Any]) -> type[Any]:
         if found is not None:
             return found  # type: ignore[no-any-return]
     kind = str(config.get("model_type"))
-    if kind in transformers.CONFIG_MAPPING:
+    brought = any(name.startswith("AutoModel") for name in config.get("auto_map") or ())  # is loaded before any of ours
+    if not brought and kind in transformers.CONFIG_MAPPING:
         of_kind = transformers.CONFIG_MAPPING[kind]
         mappings: tuple[Any, ...] = (transformers.MODEL_FOR_CAUSAL_LM_MAPPING, transformers.MODEL_MAPPING)
         for mapping in mappings:

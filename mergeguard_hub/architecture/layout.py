@@ -48,9 +48,9 @@ def lay_out(names: Names, proof: Proof) -> Layout:
             claims = proof.proved[place].claims
             if proof.proved[place].reading != candidate.reading:
                 continue
-            strange = _unseen(names, candidate, proof)
-            if strange is not None:
-                refused[place] = f"{strange} does not exist in the scaled-down instance, so nothing is known about it"
+            reason = _unknown(names, candidate, proof)
+            if reason is not None:
+                refused[place] = reason
                 continue
             spaces += [space.limited_to(claims) for space in candidate.spaces if space.claims & claims]
             taken.add(place)
@@ -77,13 +77,22 @@ def _placed(candidate: Candidate, names: Names, proof: Proof) -> list[Candidate]
     return proved or [candidate]
 
 
-def _unseen(names: Names, candidate: Candidate, proof: Proof) -> str | None:
-    """Return a tensor that the miniature lacks and that the candidate reaches, or would have to reach."""
+def _unknown(names: Names, candidate: Candidate, proof: Proof) -> str | None:
+    """Return why what was proved on the miniature does not hold for a candidate's own tensors, if it does not.
+
+    What follows the residual stream, or reads it after a norm, may be anything of its width, known to the class or not:
+    a value head beside the language model's, for one. A block is what lies below its prefix.
+    """
     reached = {name for space in candidate.spaces for name in space.tensors}
-    if candidate.group == "residual":
+    packed = {name for space in candidate.spaces for name in names.packed if name.startswith(f"{space.prefix}.")}
+    if candidate.group in ("residual", "norm"):
         sizes = {space.size for space in candidate.spaces}
         reached |= {name for name, shape in names.shapes.items() if len(shape) > 1 and sizes & set(shape)}
-    return next((name for name in sorted(reached) if template_of(name) not in proof.tensors), None)
+        packed |= {name for name, shape in names.packed.items() if len(shape) > 1 and sizes & set(shape)}
+    if packed:
+        return f"{min(packed)} is float8, which is passed through as it is, so nothing around it may change"
+    strange = next((name for name in sorted(reached) if template_of(name) not in proof.tensors), None)
+    return strange and f"{strange} does not exist in the scaled-down instance, so nothing is known about it"
 
 
 def coverage(names: Names, moved: frozenset[str]) -> tuple[float, float]:
@@ -91,8 +100,9 @@ def coverage(names: Names, moved: frozenset[str]) -> tuple[float, float]:
 
     Attention and MLP weights are the matrices (two or three axes) inside layers. A model without layers counts whole.
     """
-    sizes = {name: math.prod(shape) for name, shape in names.shapes.items()}
-    layers = {name for name, shape in names.shapes.items() if len(shape) in (2, 3) and template_of(name) != name}
+    shapes = {**names.shapes, **names.packed}
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    layers = {name for name, shape in shapes.items() if len(shape) in (2, 3) and template_of(name) != name}
     layers = layers or set(sizes)
     return (
         sum(sizes[name] for name in layers & moved) / max(1, sum(sizes[name] for name in layers)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -52,10 +52,12 @@ class Names:
     Attributes:
         shapes: tensor name on disk -> shape.
         config: the parsed config.json, with sub-configurations as nested dicts.
+        packed: shapes of the weights that are passed through as they are: float8.
     """
 
     shapes: Mapping[str, Shape]
     config: Mapping[str, Any]
+    packed: Mapping[str, Shape] = field(default_factory=dict)
 
     @cached_property
     def prefixes(self) -> tuple[str, ...]:

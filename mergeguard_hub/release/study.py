@@ -64,7 +64,12 @@ def settle(checkpoint: Checkpoint, proof: Proof, config: dict[str, Any]) -> Stud
         proof: fresh, or from a release's own record.
         config: the configuration with all defaults, from the same place.
     """
-    names = Names({name: entry.shape for name, entry in checkpoint.entries.items() if entry.is_floating}, config)
+    entries = checkpoint.entries
+    names = Names(
+        {name: entry.shape for name, entry in entries.items() if entry.is_floating},
+        config,
+        {name: entry.shape for name, entry in entries.items() if entry.dtype.startswith("F8_")},
+    )
     return Study(checkpoint, config, proof, names, lay_out(names, proof))
 
 

@@ -18,9 +18,10 @@ def test_no_model_type_at_all() -> None:
         Miniature({})
 
 
-def test_custom_modeling_code() -> None:
+@pytest.mark.parametrize("kind", ["my_type", "llama"])  # code of one's own for a known kind may compute anything else
+def test_custom_modeling_code(kind: str) -> None:
     config = {
-        "model_type": "my_type",
+        "model_type": kind,
         "architectures": ["MyTypeForCausalLM"],
         "auto_map": {"AutoModelForCausalLM": "modeling_my_type.MyTypeForCausalLM"},
     }
@@ -42,3 +43,8 @@ def test_a_class_that_cannot_run_as_configured() -> None:
 
 def test_an_installed_model_type_without_a_class_name_is_the_causal_language_model() -> None:
     assert Miniature({"model_type": "llama"}).cls.__name__ == "LlamaForCausalLM"
+
+
+def test_code_that_only_a_tokenizer_brings_does_not_matter() -> None:
+    config = {"model_type": "llama", "architectures": ["Mine"], "auto_map": {"AutoTokenizer": "mine.Mine"}}
+    assert Miniature(config).cls.__name__ == "LlamaForCausalLM"
