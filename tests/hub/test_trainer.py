@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from mergeguard_hub.hub import enable
 from mergeguard_hub.protection.key import Key
 from tests import tiny
 from tests.hub import zoo
+from tests.hub.pushing import leaked
+from tests.hub_server import CLIENT_WARNS, LocalHub
 
+pytestmark = CLIENT_WARNS
 KEY = Key(bytes(range(32)))
 
 
@@ -55,6 +59,21 @@ def test_checkpoint_and_final_save_are_protected(kind: str, tmp_path: Path) -> N
         loaded = AutoModelForCausalLM.from_pretrained(folder).eval()
         expected = tiny.outputs(model.eval())["logits"]
         assert (tiny.outputs(loaded)["logits"] - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+def test_a_checkpoint_that_stays_raw_is_protected_where_it_is_pushed(hub: LocalHub, tmp_path: Path) -> None:
+    """Saved without a push, and into the place where `MergeGuardCallback` says that checkpoints are, it is raw."""
+    model, target = enable(tiny.llama(), key=KEY), tmp_path / "run/checkpoint-1"
+    model.mergeguard_settings = replace(model.mergeguard_settings, checkpoints=tmp_path / "run")
+    model.save_pretrained(target)
+    assert not (target / "mergeguard.json").exists()
+    model.save_pretrained(target, push_to_hub=True, repo_id="me/model")
+    assert (target / "mergeguard.json").is_file()
+    assert leaked(hub, tiny.llama()) == []
+    model.save_pretrained(target, protection="exact")
+    assert (target / "mergeguard.json").is_file()
+    model.save_pretrained(tmp_path / "run")
+    assert (tmp_path / "run/mergeguard.json").is_file()
 
 
 def test_saving_again_into_the_same_folder(tmp_path: Path) -> None:
