@@ -11,14 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mergeguard_hub.checkpoint import Checkpoint, has_nonfinite, naming_advice, open_folder
-from mergeguard_hub.checkpoint.dtypes import FLOATING, INTEGER
+from mergeguard_hub.checkpoint import SIDECAR, Checkpoint, TensorEntry, has_nonfinite, naming_advice, open_folder
 from mergeguard_hub.errors import BaseModelError, NonFiniteWeightsError, TrainingError, UnsupportedFormatError
 from mergeguard_hub.training.base_weights import check_pair
 from mergeguard_hub.training.layers import language_roles
 
-SIDECAR = "mergeguard.json"  # the record of a protected release
-_COPIED = INTEGER | {"BOOL"}  # no weights: positions, masks
 _PIECE = 1 << 20  # elements that are widened to float64 at a time: 8 MB
 
 
@@ -134,8 +131,8 @@ def _excluded(model: Checkpoint, patterns: Collection[str]) -> tuple[str, ...]:
 
 def _check(pair: Pair) -> None:
     for name, entry in pair.model.entries.items():
-        if name not in pair.excluded and entry.dtype not in FLOATING | _COPIED:
-            _refuse_dtype(name, entry.dtype, pair.model)
+        if name not in pair.excluded:
+            _refuse_quantised(entry, pair.model.root)
     for name in pair.names:
         if name not in pair.base.entries:
             raise BaseModelError(
@@ -144,15 +141,16 @@ def _check(pair: Pair) -> None:
                 f"{naming_advice(pair.base.entries, pair.model.entries)}"
             )
         check_pair(name, pair.model.tensor(name), pair.base.tensor(name))
-        if not pair.base.entries[name].is_floating:
-            _refuse_dtype(name, pair.base.entries[name].dtype, pair.base)
+        _refuse_quantised(pair.base.entries[name], pair.base.root)
 
 
-def _refuse_dtype(name: str, dtype: str, checkpoint: Checkpoint) -> None:
-    raise UnsupportedFormatError(
-        f"{checkpoint.root}: tensor {name!r} has dtype {dtype}, and only {', '.join(sorted(FLOATING))} can be negated. "
-        "Start from the unquantised checkpoint and quantise the result, or exclude the tensor."
-    )
+def _refuse_quantised(entry: TensorEntry, folder: Path) -> None:
+    """Refuse numbers that are neither whole nor of 16 bits and more; whole ones are positions and masks, and copied."""
+    if not entry.is_floating and (entry.torch_dtype.is_floating_point or entry.torch_dtype.is_complex):
+        raise UnsupportedFormatError(
+            f"{folder}: tensor {entry.name!r} has dtype {entry.dtype}, and only F64, F32, F16 and BF16 can be negated. "
+            "Start from the unquantised checkpoint and quantise the result, or exclude the tensor."
+        )
 
 
 def _distance_squared(one: Tensor, other: Tensor) -> float:
