@@ -101,7 +101,7 @@ def paired(
     for pattern in exclude:
         if not any(fnmatchcase(name, pattern) for name in known):
             raise TrainingError(
-                f"the pattern {pattern!r} excludes nothing: no tensor has such a name, among them {known[0]!r}. "
+                f"the pattern {pattern!r} excludes nothing: no tensor has such a name; the first is {known[0]!r}. "
                 "Correct it, since a negation cannot be undone."
             )
     pairs = {name: Pair(model, bases[name], _excluded(model, exclude)) for name, model in models.items()}
