@@ -99,6 +99,12 @@ def test_rooms_import_only_from_lower_floors(path: Path) -> None:
     assert rooms - _allowed(room) == set()
 
 
+@pytest.mark.parametrize("name", ["mergeguard.json", "mergeguard_training"])
+def test_names_that_rooms_share_are_written_once(name: str) -> None:
+    constants = [node for path in FILES for node in ast.walk(_tree(path)) if isinstance(node, ast.Constant)]
+    assert [node.value for node in constants if node.value == name] == [name]
+
+
 @each_file
 def test_only_the_hub_imports_huggingface_hub_and_only_the_space_imports_gradio(path: Path) -> None:
     roots = {name.split(".")[0] for name in _imported(path)}

@@ -9,9 +9,8 @@ from pathlib import Path
 from mergeguard_hub.architecture import Layout, Names, lay_out, prove_config, proved_as_named
 from mergeguard_hub.attacks.alignment import Alignment
 from mergeguard_hub.attacks.attack import Attack, Knowledge, check_same_tensors
-from mergeguard_hub.checkpoint import Checkpoint, CheckpointTensors, StagedFolder, tensor_bytes
+from mergeguard_hub.checkpoint import SIDECAR, Checkpoint, CheckpointTensors, StagedFolder, tensor_bytes
 
-RECORD = "mergeguard.json"  # a release's own record: it describes weights that the attacked copy no longer has
 CONFIG = "config.json"
 CLAIMS = ("mergeguard", "_mergeguard")  # what a release's configuration says of itself, gone for the same reason
 
@@ -46,8 +45,8 @@ def attack_folder(
         CheckpointError: a folder cannot be read or written.
         AttackError: see `Attack.apply`.
     """
-    release = Checkpoint.open(Path(protected), exclude=(RECORD,))
-    weights, reference = CheckpointTensors(release), CheckpointTensors(Checkpoint.open(Path(base), exclude=(RECORD,)))
+    release = Checkpoint.open(Path(protected), exclude=(SIDECAR,))
+    weights, reference = CheckpointTensors(release), CheckpointTensors(Checkpoint.open(Path(base), exclude=(SIDECAR,)))
     known = knowledge or Knowledge()
     if known.layout is None and "architecture" in attack.needs:
         known = Knowledge(layout_of(release), known.partner, known.activations)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mergeguard_hub.audit.tasks import LanguageModel
 from mergeguard_hub.checkpoint import (
+    LEFT_OUT,
     Checkpoint,
     CheckpointTensors,
     StagedFolder,
@@ -26,7 +27,7 @@ from mergeguard_hub.checkpoint import (
     tensor_digest,
 )
 from mergeguard_hub.errors import AuditError
-from mergeguard_hub.merging.inputs import CLAIMS, LEFT_OUT
+from mergeguard_hub.merging.inputs import CLAIMS
 
 _CONFIG = "config.json"
 

@@ -12,12 +12,15 @@ from mergeguard_hub.checkpoint.finite import has_nonfinite
 from mergeguard_hub.checkpoint.folder import Checkpoint
 from mergeguard_hub.checkpoint.naming import naming_advice
 from mergeguard_hub.checkpoint.pipeline import open_folder, pipeline_files
+from mergeguard_hub.checkpoint.sidecar import LEFT_OUT, SIDECAR
 from mergeguard_hub.checkpoint.slot import Slot
 from mergeguard_hub.checkpoint.staged import StagedFolder
 from mergeguard_hub.checkpoint.tensor_bytes import tensor_bytes
 from mergeguard_hub.checkpoint.tensors import CheckpointTensors
 
 __all__ = [
+    "LEFT_OUT",
+    "SIDECAR",
     "Checkpoint",
     "CheckpointTensors",
     "Slot",

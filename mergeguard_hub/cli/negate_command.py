@@ -21,7 +21,11 @@ from mergeguard_hub.cli.root import main
 @click.option("--k", type=float, default=0.1, show_default=True, help="Fraction of each other tensor that is negated.")
 @click.option("--critical", type=float, default=0.1, show_default=True, help="Fraction of the layers that stay whole.")
 @click.option("--beta", type=float, default=1.0, show_default=True, help="1 sets weights to the base's.")
-@click.option("--granularity", type=click.Choice(["tensor", "block"]), default="tensor", show_default=True)
+@click.option(
+    "--granularity",
+    type=click.Choice(["tensor", "block"]),
+    help="What is ranked where no --ranking is given; tensor by default.",
+)
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave matching tensors alone; may be given again.")
 @json_option
 @quiet_option
@@ -33,7 +37,7 @@ def negate(
     k: float,
     critical: float,
     beta: float,
-    granularity: str,
+    granularity: str | None,
     exclude: tuple[str, ...],
     as_json: bool,
     quiet: bool,

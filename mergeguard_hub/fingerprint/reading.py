@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mergeguard_hub.architecture import Layout, Names, Prefix, Proof, lay_out, prove_config, proved_as_named
-from mergeguard_hub.checkpoint import Checkpoint, CheckpointTensors, open_folder
+from mergeguard_hub.checkpoint import LEFT_OUT, Checkpoint, CheckpointTensors, open_folder
 from mergeguard_hub.errors import ArchitectureError, FingerprintError
 from mergeguard_hub.fingerprint.measuring import measure
 from mergeguard_hub.fingerprint.record import PUBLIC, Component, Fingerprint, Form
 from mergeguard_hub.fingerprint.spectra import measure_spectra
 
-RECORD = "mergeguard.json"  # a release's own record says nothing of what its weights are
 _COARSENESS = ("F8_E5M2", "F8_E4M3", "BF16", "F16", "F32", "F64")
 # Keys of a configuration that no proof depends on.
 _IRRELEVANT = frozenset({"mergeguard", "_mergeguard", "dtype", "torch_dtype", "transformers_version", "_name_or_path"})
@@ -47,7 +46,7 @@ def fingerprint_folder(path: str | Path, *, name: str | None = None, secret: str
     forms: list[Form] = []
     spectra: list[Form] = []
     unknown: dict[str, ArchitectureError] = {}
-    for part, checkpoint in open_folder(path, exclude=(RECORD, f"*/{RECORD}")).items():
+    for part, checkpoint in open_folder(path, exclude=LEFT_OUT).items():
         try:
             layout, architecture = layout_of(checkpoint)
         except ArchitectureError as error:

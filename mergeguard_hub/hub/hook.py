@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("mergeguard_hub")
 _Method = Callable[..., Any]
 _MARK = "__mergeguard__"
-_NOTE = "mergeguard_training"  # what a `HardeningLoss` has left on a model
 _OWN = tuple(
     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
     for name, annotation in (
@@ -192,6 +191,7 @@ def _save_protected(
         bring_record(raw, model, target)
         names = frozenset(path.relative_to(raw).as_posix() for path in raw.rglob("*") if path.is_file())
         from mergeguard_hub.release import protect_folder  # loads the machinery only when something is saved
+        from mergeguard_hub.training.note import NOTE
 
         architecture = upstream_class(type(model)).__name__ if family == "transformers" else None
         report = protect_folder(
@@ -202,7 +202,7 @@ def _save_protected(
             base=settings.base,
             replace=True,
             architecture=architecture,
-            training={name: vars(part)[_NOTE] for name, part in parts(model) if _NOTE in vars(part)},
+            training={name: vars(part)[NOTE] for name, part in parts(model) if NOTE in vars(part)},
             proof=live_proof(model, raw, settings.example_inputs) if family == "hub mixin" else None,
         )
     remember(target)

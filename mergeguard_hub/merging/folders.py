@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mergeguard_hub.checkpoint import (
+    LEFT_OUT,
     Checkpoint,
     CheckpointTensors,
     Slot,
@@ -23,7 +24,7 @@ from mergeguard_hub.checkpoint import (
     pipeline_files,
     tensor_bytes,
 )
-from mergeguard_hub.merging.inputs import CLAIMS, LEFT_OUT, Inputs, open_inputs
+from mergeguard_hub.merging.inputs import CLAIMS, Inputs, open_inputs
 from mergeguard_hub.merging.layout import ARITHMETIC
 from mergeguard_hub.merging.method import MergeMethod, TensorMerge
 from mergeguard_hub.merging.pieces import PIECE_ELEMENTS, hold_memory

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mergeguard_hub.checkpoint import Checkpoint, open_folder
+from mergeguard_hub.checkpoint import LEFT_OUT, SIDECAR, Checkpoint, open_folder
 from mergeguard_hub.errors import MergeError
 from mergeguard_hub.merging.layout import ARITHMETIC, Kind, check_same_content, check_same_kinds, place
 from mergeguard_hub.merging.text_files import read_json
 from mergeguard_hub.merging.vocabulary import check_vocabularies
 
-SIDECAR = "mergeguard.json"  # the record of a protected release
-CLAIMS = ("mergeguard", "_mergeguard")  # its key in a config.json
-LEFT_OUT = (SIDECAR, f"*/{SIDECAR}")
+CLAIMS = ("mergeguard", "_mergeguard")  # the key of a release record in a config.json
 ADAPTER = "adapter_config.json"
 # What the same tensors mean something else with. Lengths, dropouts and names may differ between fine-tunes.
 _MEANING = (

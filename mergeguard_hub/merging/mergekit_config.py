@@ -9,12 +9,11 @@ from typing import Any
 
 import yaml
 
-from mergeguard_hub.checkpoint import open_folder
+from mergeguard_hub.checkpoint import LEFT_OUT, open_folder
 from mergeguard_hub.errors import MergeError
 from mergeguard_hub.merging.breadcrumbs import Breadcrumbs
 from mergeguard_hub.merging.dare import Dare
 from mergeguard_hub.merging.dare_ties import DareTies
-from mergeguard_hub.merging.inputs import LEFT_OUT
 from mergeguard_hub.merging.layout import ARITHMETIC
 from mergeguard_hub.merging.mergekit_settings import OTHERWISE, MergekitSettings
 from mergeguard_hub.merging.method import MergeMethod

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mergeguard_hub.checkpoint import LEFT_OUT, SIDECAR
 from mergeguard_hub.errors import InvalidCheckpointError
 
-SIDECAR = "mergeguard.json"
-LEFT_OUT = (SIDECAR, f"*/{SIDECAR}")  # records of earlier releases, which a new one does not repeat
+__all__ = ["LEFT_OUT", "SIDECAR", "VERSION", "read_sidecar", "sidecar_text"]
+
 VERSION = 1
 _FIELDS: dict[str, type] = {
     "id": str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -91,13 +91,6 @@ class Criticality:
                 f"{file} holds no ranking of layers ({type(error).__name__}: {error}): write it with "
                 "`on_disk(refine(model, base, batches), model, folder).write(FILE)`."
             ) from error
-
-
-def overlap_across(pairs: Sequence[tuple[Criticality, Criticality]], share: float = 0.1) -> float:
-    """Return the overlap of several pairs of rankings together: layers found of all layers to be found."""
-    sizes = [len(exact.critical(share)) for exact, _ in pairs]
-    found = sum(round(exact.overlap(other, share) * size) for size, (exact, other) in zip(sizes, pairs, strict=True))
-    return found / sum(sizes)
 
 
 def _rounded_up(share: float, total: int) -> int:

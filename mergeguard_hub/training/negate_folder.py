@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
-from mergeguard_hub.checkpoint import (
-    Checkpoint,
-    StagedFolder,
-    naming_advice,
-    open_folder,
-    pipeline_files,
-    tensor_bytes,
-)
-from mergeguard_hub.errors import BaseModelError, TrainingError
-from mergeguard_hub.training.base_weights import check_pair
+from mergeguard_hub.checkpoint import Checkpoint, StagedFolder, has_nonfinite, pipeline_files, tensor_bytes
+from mergeguard_hub.errors import NonFiniteWeightsError, TrainingError
 from mergeguard_hub.training.criticality import Criticality
-from mergeguard_hub.training.layers import language_roles, layers_of
+from mergeguard_hub.training.layers import Granularity, layers_of
 from mergeguard_hub.training.negation import Negation
-
-SIDECAR = "mergeguard.json"  # the record of a protected release
+from mergeguard_hub.training.negation_inputs import Pair, open_pairs, paired
 
 
 @dataclass(frozen=True)
@@ -69,46 +59,49 @@ def negate_folder(
         negation: the settings; None: the paper's.
         criticality: a ranking in the names of the folder's tensors, measured in memory (`rank_exactly`, `refine`,
             `rank_by_gradient`), by component for a pipeline. None: `rank_without_data` for each component.
-        exclude: `fnmatch` patterns of tensors to leave as they are, for example a head that the base does not have.
-            What MergeGuard excludes in a language model is left alone in any case (see `language_roles`).
+        exclude: `fnmatch` patterns of tensors to leave as they are, for example a head that the base does not have;
+            each must match one. What MergeGuard excludes in a language model is left alone in any case (see
+            `language_roles`).
         replace: accept a target with files, and replace the weights in it.
 
     Returns:
         What was done. The standalone quality of the result is not known here: measure it.
 
     Raises:
-        BaseModelError: the base does not match; nothing is written.
-        TrainingError: the source is a protected release, the ranking names other tensors, or nothing is left to do.
-        CheckpointError: a folder cannot be read or written.
+        BaseModelError: the base does not match, or is a protected release; nothing is written.
+        TrainingError: the source is a protected release, the ranking names other tensors or comes with a granularity, a
+            pattern excludes nothing, or nothing is left to do.
+        NonFiniteWeightsError: a weight is NaN or infinite, or would be after the negation.
+        CheckpointError: a folder cannot be read or written, or is quantised.
     """
     settings, start = negation or Negation(), Path(source).absolute()
-    models, bases = _opened(start, Path(base).absolute())
+    pairs = open_pairs(start, Path(base).absolute(), exclude=exclude)
     given = {"": criticality} if isinstance(criticality, Criticality) else dict(criticality or {})
-    excluded = {name: _excluded(model, exclude) for name, model in models.items()}
-    _check(models, bases, excluded)
+    _check_ranking(given, pairs, settings.granularity)
+    squares = {name: pair.squares() for name, pair in pairs.items()}
     ranking = {
-        name: given.get(name) or _ranked(model, bases[name], settings, excluded[name])
-        for name, model in models.items()
-        if name in given or _changed(model, bases[name], excluded[name])
+        name: given[name] if name in given else _ranked(squares[name], settings.granularity)
+        for name in pairs
+        if name in given or any(squares[name].values())
     }
-    _check_ranking(given, models)
     if not ranking:
         raise TrainingError(f"{start} equals its base {base} but for what is excluded: there is nothing to negate.")
     kept = {name: ranked.critical(settings.critical) for name, ranked in ranking.items()}
     whole = {name: ranked.tensors(settings.critical) for name, ranked in ranking.items()}
     moved = 0
     with StagedFolder(Path(target), sources=(start, Path(base).absolute()), replace=replace) as staged:
-        for name, model in models.items():
-            staged.allocate(model, name)
-            left = whole.get(name, frozenset(model.entries)) | set(excluded[name])
-            moved += _write(model, bases[name], staged, name, settings, left)
-            for file in model.side_files:
-                staged.copy_file(model.root / file, f"{name}/{file}" if name else file)
-        if set(models) != {""}:
-            for file in pipeline_files(start, models):
+        for name, pair in pairs.items():
+            staged.allocate(pair.model, name)
+            left = whole.get(name, frozenset(pair.names)) | set(pair.excluded)
+            moved += _write(pair, staged, name, settings, left)
+            for file in pair.model.side_files:
+                staged.copy_file(pair.model.root / file, f"{name}/{file}" if name else file)
+        if set(pairs) != {""}:
+            for file in pipeline_files(start, pairs):
                 staged.copy_file(start / file, file)
-    total = sum(entry.numel for model in models.values() for entry in model.entries.values() if entry.is_floating)
-    nbytes = sum(model.nbytes for model in models.values())
+    total = sum(entry.numel for pair in pairs.values() for entry in pair.model.entries.values() if entry.is_floating)
+    nbytes = sum(pair.model.nbytes for pair in pairs.values())
+    excluded = {name: pair.excluded for name, pair in pairs.items()}
     return NegatedFolder(Path(target), ranking, kept, excluded, moved / total, nbytes)
 
 
@@ -124,104 +117,71 @@ def rank_without_data(
     Ours, for want of samples, and no stand-in for the paper's ranking: benchmarks/criticality.py prints how many of the
     exact ranking's critical layers it finds. The norm relative to the base's finds fewer: it puts small biases first.
 
+    This is the ranking that `negate_folder` uses where none is given: the same checks, the same tensors left out.
+
     Args:
         source: the fine-tuned model folder.
         base: the base model folder.
         negation: whose granularity is used.
-        exclude: names of tensors that are left out.
+        exclude: `fnmatch` patterns of tensors that are left out, beside those of `language_roles`.
 
     Raises:
-        BaseModelError: the base does not match.
-        TrainingError: no tensor has changed.
+        BaseModelError: the base does not match, or is a protected release.
+        TrainingError: no tensor has changed, the source is a protected release, or a pattern excludes nothing.
+        NonFiniteWeightsError: a weight is NaN or infinite.
+        CheckpointError: a folder cannot be read, or is quantised.
     """
     model, reference = (
         folder if isinstance(folder, Checkpoint) else Checkpoint.open(Path(folder)) for folder in (source, base)
     )
-    return _ranked(model, reference, negation or Negation(), tuple(exclude))
-
-
-def _opened(source: Path, base: Path) -> tuple[dict[str, Checkpoint], dict[str, Checkpoint]]:
-    if (source / SIDECAR).is_file():
+    squares = paired({"": model}, {"": reference}, exclude=exclude)[""].squares()
+    if not any(squares.values()):
         raise TrainingError(
-            f"{source} is a protected release: its weights are in other coordinates than the base's, so there is no "
-            "task vector to negate. Negate the fine-tuned model first and protect the result."
+            f"{model.root} equals its base {reference.root} but for what is excluded: no layer to rank."
         )
-    models, bases = open_folder(source), open_folder(base)
-    missing = [name for name in models if name not in bases]
-    if missing:
-        raise BaseModelError(
-            f"{source} has {missing[0] or 'a single model'!r} and {base} has {', '.join(bases) or 'a single model'!r}; "
-            "give the base in the same layout."
-        )
-    return models, {name: bases[name] for name in models}
+    return _ranked(squares, (negation or Negation()).granularity)
 
 
-def _excluded(model: Checkpoint, patterns: Iterable[str]) -> tuple[str, ...]:
-    asked = {name for pattern in patterns for name in model.entries if fnmatchcase(name, pattern)}
-    roles = language_roles({name: entry.shape for name, entry in model.entries.items()}, model.config)
-    return tuple(sorted(asked | set(roles)))
-
-
-def _floating(model: Checkpoint, excluded: Collection[str]) -> list[str]:
-    return [name for name, entry in model.entries.items() if entry.is_floating and name not in excluded]
-
-
-def _check(
-    models: Mapping[str, Checkpoint], bases: Mapping[str, Checkpoint], excluded: Mapping[str, Collection[str]]
+def _check_ranking(
+    given: Mapping[str, Criticality], pairs: Mapping[str, Pair], granularity: Granularity | None
 ) -> None:
-    for component, model in models.items():
-        for name in _floating(model, excluded[component]):
-            if name not in bases[component].entries:
-                raise BaseModelError(
-                    f"the base at {bases[component].root} has no tensor {name!r}: it is another architecture, or the "
-                    "fine-tuned model has a new head. Give its own base; exclude a tensor that is really new."
-                    f"{naming_advice(bases[component].entries, model.entries)}"
-                )
-            check_pair(name, model.tensor(name), bases[component].tensor(name))
-
-
-def _check_ranking(given: Mapping[str, Criticality], models: Mapping[str, Checkpoint]) -> None:
     for component, ranked in given.items():
-        if component not in models:
-            raise TrainingError(f"a ranking was given for {component!r}, and there are only {', '.join(models)!r}.")
-        known = models[component].entries
+        if component not in pairs:
+            raise TrainingError(f"a ranking was given for {component!r}, and there are only {', '.join(pairs)!r}.")
+        known = pairs[component].model.entries
         strange = [name for names in ranked.layers.values() for name in names if name not in known]
         if strange:
             raise TrainingError(
                 f"the ranking names {strange[0]!r}, and the folder has no such tensor: names in memory and on disk "
                 "differ for this architecture. Rank without data, or rename the ranking's layers."
             )
+    if granularity is not None and given.keys() >= pairs.keys():
+        raise TrainingError(
+            f"granularity is {granularity!r}, and the ranking that was given has layers of its own: leave granularity "
+            "out here, and give it where the layers are ranked."
+        )
 
 
-def _squares(model: Checkpoint, base: Checkpoint, name: str) -> float:
-    return float(
-        (model.tensor(name).float() - base.tensor(name).to(model.tensor(name)).float()).square().sum().double()
-    )
-
-
-def _changed(model: Checkpoint, base: Checkpoint, excluded: Collection[str]) -> bool:
-    return any(_squares(model, base, name) > 0 for name in _floating(model, excluded))
-
-
-def _ranked(model: Checkpoint, base: Checkpoint, negation: Negation, excluded: Collection[str]) -> Criticality:
-    squares = {name: _squares(model, base, name) for name in _floating(model, excluded)}
-    changed = [name for name, square in squares.items() if square > 0]
-    layers = layers_of(changed, granularity=negation.granularity)
+def _ranked(squares: Mapping[str, float], granularity: Granularity | None) -> Criticality:
+    layers = layers_of((name for name, square in squares.items() if square > 0), granularity=granularity or "tensor")
     drops = {layer: math.sqrt(sum(squares[name] for name in names)) for layer, names in layers.items()}
     return Criticality(drops, layers, "data-free", 0.0)
 
 
-def _write(
-    model: Checkpoint, base: Checkpoint, staged: StagedFolder, component: str, negation: Negation, left: Collection[str]
-) -> int:
+def _write(pair: Pair, staged: StagedFolder, component: str, negation: Negation, left: Collection[str]) -> int:
     """Write all tensors of a component and return how many weights have changed."""
     moved = 0
-    for name, entry in model.entries.items():
+    for name, entry in pair.model.entries.items():
         if not entry.is_floating or name in left:
-            staged.copy_tensor(model, entry, component)
+            staged.copy_tensor(pair.model, entry, component)
             continue
-        before = model.tensor(name)
-        after = negation.apply(before, base.tensor(name))
+        before = pair.model.tensor(name)
+        after = negation.apply(before, pair.base.tensor(name))
+        if has_nonfinite(after):
+            raise NonFiniteWeightsError(
+                f"{name!r} would hold numbers that {after.dtype} has no room for: beta {negation.beta} is probably too "
+                "large; lower it, or save the fine-tuned model in a wider dtype first."
+            )
         moved += int((after != before).sum())
         staged.write(entry, tensor_bytes(after), subfolder=component)
     return moved

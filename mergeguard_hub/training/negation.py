@@ -32,7 +32,8 @@ class Negation:
         beta: factor on the task vector taken away; 1 is the paper's, 2 turns the sign of the masked part round.
         critical: fraction of the layers that stay whole, k' / 100 in the paper, in [0, 1]; rounded up to whole layers.
         significance: "change", |tau|, our choice (the paper does not say), or "weight", |theta|.
-        granularity: what a layer is, see `layers_of`.
+        granularity: what a layer is where layers are ranked without data, see `layers_of`; None: "tensor". A ranking
+            that is given has layers of its own.
     """
 
     title: ClassVar[str] = "MergeGuard stage 2, adversarial weight negation"
@@ -42,7 +43,7 @@ class Negation:
     beta: float = 1.0
     critical: float = 0.1
     significance: Significance = "change"
-    granularity: Granularity = "tensor"
+    granularity: Granularity | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("k", self.k), ("critical", self.critical)):
@@ -61,21 +62,22 @@ class Negation:
             base: the base model's, [*S].
 
         Returns:
-            [*S] in the dtype of `tuned`; with beta = 1 the masked entries are the base's, rounded to that dtype.
+            [*S] in the dtype of `tuned`, infinite where that has no room; with beta = 1 the masked entries are the
+            base's, rounded to that dtype.
         """
         count = counted(self.k, tuned.numel())
         if count == 0:
             return tuned.clone()
-        change = tuned.float() - base.float()
-        size = (change if self.significance == "change" else tuned.float()).abs().reshape(-1)
+        wide = torch.float64 if torch.float64 in (tuned.dtype, base.dtype) else torch.float32
+        change = tuned.to(wide) - base.to(wide)
+        size = (change if self.significance == "change" else tuned.to(wide)).abs().reshape(-1)
         masked = torch.topk(size, count, sorted=False).indices
         result = tuned.clone().reshape(-1)
         if self.beta == 1:
             result[masked] = base.reshape(-1)[masked].to(tuned.dtype)
         else:
-            result[masked] = (tuned.reshape(-1)[masked].float() - self.beta * change.reshape(-1)[masked]).to(
-                tuned.dtype
-            )
+            negated = tuned.reshape(-1)[masked].to(wide) - self.beta * change.reshape(-1)[masked]
+            result[masked] = negated.to(tuned.dtype)
         return result.reshape(tuned.shape)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from mergeguard_hub.training.cells import Objective
 
-_NOTE = "mergeguard_training"  # where `save_pretrained` of an enabled model looks
+NOTE = "mergeguard_training"  # where `save_pretrained` of an enabled model looks
 
 
 def note_training(model: nn.Module, objective: Objective, *, cap: float, partners: int, batches: int) -> None:
@@ -33,4 +33,4 @@ def note_training(model: nn.Module, objective: Objective, *, cap: float, partner
     }
     inner = getattr(model, "get_base_model", None)
     for noted in (model, inner() if callable(inner) else model):
-        vars(noted)[_NOTE] = note
+        vars(noted)[NOTE] = note

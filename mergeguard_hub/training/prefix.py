@@ -10,6 +10,8 @@ from torch import nn
 
 from mergeguard_hub.training.layers import block_of
 
+_INSIDE = ("output_router_logits", "output_hidden_states", "output_attentions")
+
 
 class PrefixReuse:
     """The outputs of a model's blocks for one batch, to be given back in place of computing them.
@@ -21,22 +23,28 @@ class PrefixReuse:
     blocks for one batch.
 
     A block that is called several times in a forward pass, or not through `__call__`, is never replayed, nor is what
-    comes after it.
+    comes after it. Nothing is replayed where `output_router_logits`, `output_hidden_states` or `output_attentions` is
+    set, in a config or in a call: a loss may depend on what blocks compute inside, and a replayed one computes nothing.
     """
 
     def __init__(self, model: nn.Module) -> None:
+        self._model = model
         self._blocks = _blocks(model)
         self._owners = _owners(model)
         self._order: list[str] = []
         self._outputs: dict[str, Any] = {}
         self._ready: dict[str, int] = {}
         self._again: set[str] = set()
+        self._inside = False  # whether what blocks compute inside is given out
 
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Keep what every block answers in the forward pass inside."""
         self._order, self._outputs, self._ready, self._again = [], {}, {}, set()
+        self._inside = False
         with ExitStack() as stack:
+            for module in self._model.modules():
+                stack.callback(module.register_forward_pre_hook(self._asking, with_kwargs=True).remove)
             for path, (module, names) in self._owners.items():
                 stack.callback(module.register_forward_pre_hook(self._noting(path, names)).remove)
             for path, block in self._blocks.items():
@@ -46,7 +54,7 @@ class PrefixReuse:
     @contextmanager
     def replaying(self, names: tuple[str, ...]) -> Iterator[float]:
         """Answer from memory in front of these parameters; yields the fraction of the blocks that still runs."""
-        first = min((self._ready.get(name, 0) for name in names), default=0)
+        first = 0 if self._inside else min((self._ready.get(name, 0) for name in names), default=0)
         replayed: list[str] = []
         for path in self._order[:first]:
             if path in self._again:
@@ -56,6 +64,10 @@ class PrefixReuse:
             for path in replayed:
                 stack.enter_context(_answering(self._blocks[path], self._outputs[path]))
             yield 1 - len(replayed) / max(1, len(self._blocks))
+
+    def _asking(self, module: nn.Module, inputs: Any, settings: Mapping[str, Any]) -> None:
+        config = getattr(module, "config", None)
+        self._inside |= any(settings.get(name) or getattr(config, name, False) for name in _INSIDE)
 
     def _noting(self, path: str, names: tuple[str, ...]) -> Any:
         def note(module: nn.Module, inputs: Any) -> None:

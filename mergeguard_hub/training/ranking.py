@@ -67,8 +67,8 @@ def rank_exactly(
 
     Arxiv 2511.11851 does not say what masking puts in a layer's place. "revert" (our default) puts the base's weights
     there, which takes the layer's part of the fine-tuning away; "zero" puts zeros there, which also ranks what any
-    network of this structure needs. Blocks in front of the masked layer are computed once per batch (see
-    `PrefixReuse`); the result is the same.
+    network of this structure needs. Blocks in front of the masked layer are computed once per batch where the result
+    stays the same (see `PrefixReuse`).
 
     Args:
         model: the fine-tuned model; its weights are changed meanwhile and put back bit for bit.
@@ -133,15 +133,19 @@ def rank_by_gradient(
     between = {name: reference[name].to(weight).lerp(weight.detach(), at) for name, weight in weights.items()}
     frozen = [weight for weight in weights.values() if not weight.requires_grad]
     model.zero_grad()
-    with evaluating(model), with_weights(weights, between):
+    try:
+        with evaluating(model), with_weights(weights, between):
+            for weight in frozen:
+                weight.requires_grad_(True)
+            for batch, part in zip(batches, _parts(batches), strict=True):
+                torch.autograd.backward([part * score(model, batch)])
+        drops = {
+            layer: sum(_along(weights[name], reference[name]) for name in names) for layer, names in ranked.items()
+        }
+    finally:
+        model.zero_grad()
         for weight in frozen:
-            weight.requires_grad_(True)
-        for batch, part in zip(batches, _parts(batches), strict=True):
-            torch.autograd.backward([part * score(model, batch)])
-    drops = {layer: sum(_along(weights[name], reference[name]) for name in names) for layer, names in ranked.items()}
-    model.zero_grad()
-    for weight in frozen:
-        weight.requires_grad_(False)
+            weight.requires_grad_(False)
     return Criticality(drops, ranked, "first order", 3.0)
 
 

@@ -72,9 +72,9 @@ def refine(
 
     The gradient half-way to the base proposes some layers; those are masked batch by batch, with the blocks in front of
     them computed once, until the budget is spent; each leaves the race as soon as it is clear on which side of the cut
-    it lies. Layers that
-    were not proposed rank behind all that were, by their estimate. Only who is among the critical ones is meant to be
-    right, not the order. The batches should be of equal size; many small ones are better than few large ones.
+    it lies. Layers that were not proposed rank behind all that were, by their estimate. Only who is among the critical
+    ones is meant to be right, not the order. The batches should be of equal size; many small ones are better than few
+    large ones.
 
     Args:
         model: the fine-tuned model; its weights are put back bit for bit, its gradients are cleared.

@@ -46,6 +46,11 @@ def test_a_ranking_from_a_file_decides_what_stays_whole(pair: tuple[Path, Path])
     [
         ("negate tuned out --base base --k 2", "k is 2.0, and must be a fraction"),
         ("negate tuned out --base base --ranking none.json", "none.json holds no ranking of layers"),
+        ("negate tuned out --base base --exclude lm_haed*", "the pattern 'lm_haed\\*' excludes nothing"),
+        (
+            "negate tuned out --base base --granularity tensor --ranking ranking.json",
+            "granularity is 'tensor', and the ranking that was given has layers of its own",
+        ),
         ("negate tuned out --base tuned", "there is nothing to negate"),
         (
             "protect tuned out --preset mergeguard",
@@ -56,6 +61,7 @@ def test_a_ranking_from_a_file_decides_what_stays_whole(pair: tuple[Path, Path])
     ],
 )
 def test_what_cannot_be_done_is_said(pair: tuple[Path, Path], command: str, message: str) -> None:
+    rank_without_data(*pair).write("ranking.json")
     shown = run(*command.split())
     assert shown.exit_code == 1
     assert not Path("out").exists()

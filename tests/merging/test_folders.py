@@ -25,7 +25,7 @@ from mergeguard_hub.merging import (
 )
 from mergeguard_hub.merging import inputs as module
 from mergeguard_hub.merging.pieces import PIECE_ELEMENTS
-from mergeguard_hub.release import claims, sidecar
+from mergeguard_hub.release import claims
 from tests.checkpoint.folders import snapshot, write_pipeline, write_sharded, write_single
 from tests.merging.table import Tensors, drawn
 
@@ -114,9 +114,7 @@ def test_a_release_is_not_passed_on(models: list[Path], tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "mergeguard.json").exists()
 
 
-def test_names_of_records_and_claims_are_those_of_releases() -> None:
-    assert module.SIDECAR == sidecar.SIDECAR
-    assert set(module.LEFT_OUT) == set(sidecar.LEFT_OUT)
+def test_names_of_claims_are_those_of_releases() -> None:
     assert set(module.CLAIMS) == claims.CLAIM_KEYS
 
 

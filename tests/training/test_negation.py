@@ -6,13 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mergeguard_hub.checkpoint import Checkpoint
-from mergeguard_hub.errors import BaseModelError, MergeGuardError, TrainingError
+from mergeguard_hub.errors import (
+    BaseModelError,
+    MergeGuardError,
+    NonFiniteWeightsError,
+    TrainingError,
+    UnsupportedFormatError,
+)
 from mergeguard_hub.training import Criticality, Negation, layers_of, negate_folder, rank_exactly, rank_without_data
 from mergeguard_hub.training.disk_names import on_disk
 from mergeguard_hub.training.negation import counted
 from tests import tiny
+from tests.checkpoint.folders import snapshot
 from tests.reference import mergeguard
 from tests.training import pairs
 
@@ -20,6 +28,13 @@ from tests.training import pairs
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
     checkpoint = Checkpoint.open(folder)
     return {name: checkpoint.tensor(name).clone() for name in checkpoint.entries}
+
+
+def folder(place: Path, **weights: torch.Tensor) -> Path:
+    place.mkdir(parents=True)
+    save_file(weights, place / "model.safetensors")
+    (place / "config.json").write_text("{}")
+    return place
 
 
 def by_hand() -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,6 +58,11 @@ def test_masks_of_less_than_one_weight_are_empty(k: float) -> None:
 
 def test_fractions_are_not_off_by_one() -> None:
     assert [counted(0.29, 100), counted(0.1, 30), counted(0.1, 9), counted(1.0, 7)] == [29, 3, 0, 7]
+
+
+def test_double_precision_is_kept() -> None:
+    base, tuned = torch.tensor([1.0, 1.0], dtype=torch.float64), torch.tensor([1.0, 1.0 + 1e-12], dtype=torch.float64)
+    assert Negation(k=0.5, beta=2.0).apply(tuned, base)[1] == pytest.approx(1.0 - 1e-12, rel=1e-15)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -152,9 +172,100 @@ def test_without_data_the_largest_task_vectors_come_first(tmp_path: Path) -> Non
     size = {
         name: float((parameter - plain.get_parameter(name)).detach().norm())
         for name, parameter in tuned.named_parameters()
+        if name.startswith("model.layers.")
     }
     assert list(ranking.ranked) == sorted(size, key=lambda name: -size[name])
     assert ranking.forwards == 0.0
+
+
+def test_large_changes_are_measured_in_double_precision(tmp_path: Path) -> None:
+    zeros = torch.zeros(4)
+    base = folder(tmp_path / "base", a=zeros.clone(), b=zeros.clone())
+    source = folder(tmp_path / "tuned", a=zeros + 1e20, b=zeros + 2e20)
+    assert rank_without_data(source, base).drops == pytest.approx({"a": 2e20, "b": 4e20})
+
+
+def test_the_ranking_without_data_is_the_one_that_a_negation_uses(tmp_path: Path) -> None:
+    source, base, _, _ = pairs.folders(tmp_path, "llama")
+    ranking = rank_without_data(source, base, exclude=["*.0.mlp.*"])
+    assert ranking == negate_folder(source, base, tmp_path / "out", exclude=["*.0.mlp.*"]).ranking[""]
+    deep = tiny.save(tiny.llama(num_hidden_layers=1), tmp_path / "deep")
+    wide = tiny.save(tiny.llama(intermediate_size=64), tmp_path / "wide")
+    for other, message in ((deep, r"no tensor 'model.layers.1"), (wide, r"shape \(32, 56\) in the model")):
+        with pytest.raises(BaseModelError, match=message):
+            rank_without_data(source, other)
+    with pytest.raises(TrainingError, match="no layer to rank"):
+        rank_without_data(base, base)
+
+
+def test_patterns_that_exclude_nothing_are_refused(tmp_path: Path) -> None:
+    source, base, _, _ = pairs.folders(tmp_path)
+    with pytest.raises(TrainingError, match=r"the pattern 'classifer\*' excludes nothing"):
+        negate_folder(source, base, tmp_path / "out", exclude=["classifier*", "classifer*"])
+    with pytest.raises(TrainingError, match=r"the pattern 'classifer\*' excludes nothing"):
+        rank_without_data(source, base, exclude=["classifer*"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_ranking_and_a_granularity_are_not_given_together(tmp_path: Path) -> None:
+    source, base, _, _ = pairs.folders(tmp_path, "llama")
+    ranking, block = rank_without_data(source, base), Negation(granularity="block")
+    with pytest.raises(TrainingError, match="granularity is 'block', and the ranking that was given has layers of its"):
+        negate_folder(source, base, tmp_path / "out", criticality=ranking, negation=block)
+    blocks = rank_without_data(source, base, negation=block)
+    assert negate_folder(source, base, tmp_path / "out", criticality=blocks).kept[""] == blocks.critical(0.1)
+
+
+def test_protected_bases_are_refused(tmp_path: Path) -> None:
+    source, base, _, _ = pairs.folders(tmp_path, "llama")
+    (base / "mergeguard.json").write_text("{}")
+    with pytest.raises(BaseModelError, match=r"the base at .*base is a protected release"):
+        negate_folder(source, base, tmp_path / "out")
+    with pytest.raises(BaseModelError, match=r"the base at .*base is a protected release"):
+        rank_without_data(source, base)
+
+
+@pytest.mark.parametrize("place", ["tuned", "base"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, place: str, value: float) -> None:
+    weights = {"tuned": torch.ones(5, 4), "base": torch.zeros(5, 4)}
+    weights[place][0, 0] = value
+    folders = [folder(tmp_path / name, w=weight, v=weight.nan_to_num(0, 0)) for name, weight in weights.items()]
+    ranking = Criticality({"v": 1.0}, {"v": ("v",)}, "exact", 1.0)
+    for given in (None, ranking):
+        with pytest.raises(NonFiniteWeightsError, match=rf"'w' of .*{place} holds NaN or infinite weights"):
+            negate_folder(*folders, tmp_path / "out", criticality=given)
+    assert not (tmp_path / "out").exists()
+    assert negate_folder(*folders, tmp_path / "out", exclude=["w"]).excluded[""] == ("w",)
+
+
+def test_results_that_overflow_are_refused_and_an_old_target_stays(tmp_path: Path) -> None:
+    low, high = torch.full((4, 4), -6e4).half(), torch.full((4, 4), 6e4).half()
+    base = folder(tmp_path / "base", v=low.clone(), w=low.clone())
+    source = folder(tmp_path / "tuned", v=high.clone(), w=high.clone())
+    target = folder(tmp_path / "out", old=torch.ones(2))
+    before = snapshot(target)
+    with pytest.raises(NonFiniteWeightsError, match=r"'w' would hold numbers that torch.float16 has no room for"):
+        negate_folder(source, base, target, negation=Negation(beta=2.0, k=0.5), replace=True)
+    assert snapshot(target) == before
+    wider = folder(tmp_path / "wider", v=torch.full((4, 4), 1e5).bfloat16(), w=low.clone())
+    with pytest.raises(NonFiniteWeightsError, match=r"'v' of .*wider holds torch.bfloat16 numbers that .* no room for"):
+        negate_folder(source, wider, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(("quantised", "found"), [(("tuned", "base"), "tuned"), (("base",), "base")])
+def test_float8_is_refused_unless_excluded(tmp_path: Path, quantised: tuple[str, ...], found: str) -> None:
+    for number, place in enumerate(("tuned", "base")):
+        weight = torch.full((4, 8), 1.0 - number)
+        kept = weight.to(torch.float8_e4m3fn) if place in quantised else weight
+        folder(tmp_path / place, w=kept, n=weight.clone(), m=2 * weight, step=torch.tensor(3), mask=weight > 0)
+    with pytest.raises(
+        UnsupportedFormatError, match=rf"{found}: tensor 'w' has dtype F8_E4M3, and only .* the unquant"
+    ):
+        negate_folder(tmp_path / "tuned", tmp_path / "base", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert negate_folder(tmp_path / "tuned", tmp_path / "base", tmp_path / "out", exclude=["w"]).negated > 0
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from mergeguard_hub.training import (
     refine,
     tuned_layers,
 )
-from mergeguard_hub.training.criticality import overlap_across
 from mergeguard_hub.training.ranking import Probe
 from tests import tiny
 from tests.reference import mergeguard
@@ -54,6 +53,23 @@ def test_reuse_costs_less_and_changes_no_number(kind: str) -> None:
     assert fast.forwards < 0.85 * brute.forwards
     assert brute.forwards == pytest.approx(len(brute.drops) + 1)
     assert pairs.same(before, pairs.weights(model))
+
+
+@pytest.mark.parametrize("flag", ["output_router_logits", "output_hidden_states"])
+@pytest.mark.parametrize("place", ["config", "call"])
+def test_nothing_is_reused_where_the_model_gives_out_what_its_blocks_compute(flag: str, place: str) -> None:
+    """A loss with the routers' share, or a score on hidden states, needs the blocks in front as well."""
+    model, base = pairs.pair("mixtral", **({flag: True} if place == "config" else {}), router_aux_loss_coef=1.0)
+    data = [{**batch, **({flag: True} if place == "call" else {})} for batch in pairs.batches(model, 1)]
+
+    def score(model: Any, batch: Any) -> torch.Tensor:
+        given = model(**batch)
+        hidden = [state.abs().mean() for state in given.hidden_states or ()]
+        return torch.stack([-given.loss, *hidden]).sum()
+
+    brute, fast = (rank_exactly(model, base, data, score=score, reuse=reuse) for reuse in (False, True))
+    assert brute.drops == fast.drops
+    assert fast.forwards == brute.forwards
 
 
 @pytest.mark.parametrize("probe", ["revert", "zero"])
@@ -108,6 +124,31 @@ def test_the_gradient_is_exact_where_the_loss_is_linear() -> None:
     assert estimate.drops == pytest.approx(exact.drops, abs=1e-6)
 
 
+@pytest.mark.parametrize("rank", [rank_exactly, rank_by_gradient])
+def test_a_score_that_fails_leaves_the_model_as_it_was(rank: Any) -> None:
+    model, base = pairs.pair("llama")
+    model.lm_head.requires_grad_(False)
+    model.train()
+    before, calls = pairs.weights(model), 0
+
+    def score(model: Any, batch: Any) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise ZeroDivisionError
+        result: torch.Tensor = -model(**batch).loss
+        return result
+
+    layers = layers_of(before)
+    with pytest.raises(ZeroDivisionError):
+        rank(model, base, pairs.batches(model), layers=layers, score=score)
+    frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+    assert frozen == ["lm_head.weight"]
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert model.training
+    assert pairs.same(before, pairs.weights(model))
+
+
 def test_layers_that_can_be_critical() -> None:
     model, base = pairs.pair("llama")
     names = {name for names in tuned_layers(model, base).values() for name in names}
@@ -128,7 +169,6 @@ def test_overlap_counts_found_layers() -> None:
     assert up.critical(0.1) == ("w19", "w18")
     assert up.overlap(down, 0.1) == 0.0
     assert up.overlap(down, 1.0) == 1.0
-    assert overlap_across([(up, up), (up, down)], 0.1) == 0.5
     assert len(up.critical(0.101)) == 3
     assert up.critical(0.0) == ()
 

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mergeguard_hub.checkpoint import Checkpoint
+from mergeguard_hub.checkpoint import LEFT_OUT, Checkpoint
 from mergeguard_hub.errors import EngineError, MergeGuardError
 from mergeguard_hub.merging.engines.mergekit_process import run_mergekit
-from mergeguard_hub.merging.inputs import LEFT_OUT
 
 Engine = Literal["yaml", "raw"]
 
