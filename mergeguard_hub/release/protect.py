@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mergeguard_hub.architecture.prove import Proof
-from mergeguard_hub.checkpoint import StagedFolder, open_folder
+from mergeguard_hub.checkpoint import StagedFolder, open_folder, patterns_of, refuse_other_variant
 from mergeguard_hub.protection.key import Key
 from mergeguard_hub.protection.recipe import Recipe
 from mergeguard_hub.release.already import copy_through, require_own
@@ -77,10 +77,12 @@ def protect_folder(
     """
     source, target = Path(source).absolute(), Path(target)  # workers may run in another folder
     chosen = Recipe.preset(recipe) if isinstance(recipe, str) else recipe
-    components = open_folder(source, exclude=(*exclude, *LEFT_OUT))
+    components = open_folder(source, exclude=(*patterns_of(exclude), *LEFT_OUT))
     files = side_files(source, components, exclude=exclude)
     bases = open_base(base, components) if base is not None and chosen.needs_base else {}
     folder = StagedFolder(target, sources=(source, *([Path(base)] if base and bases else [])), replace=replace)
+    if replace:
+        refuse_other_variant(folder.target, components)
     meter = Meter(progress)
     with ExitStack() as stack:
         executor = stack.enter_context(threads(workers, executor))
