@@ -164,15 +164,19 @@ def earlier_release(
     return Earlier(claimed, None)
 
 
-def parent_in(target: Path, key_id: str) -> str | None:
+def parent_in(target: Path, key_id: str, digest: str) -> str | None:
     """Return the digest of the release that a target holds, if it is of the same key: the one trained on, or replaced.
 
     Args:
         target: where the next release goes.
         key_id: of the owner's key.
+        digest: of the next release; where the target holds the same already, its parent stays.
     """
     record = _read_other(target)
-    return str(record["digest"]) if record is not None and record["key_id"] == key_id else None
+    if record is None or record["key_id"] != key_id:
+        return None
+    found: str | None = record.get("parent") if record["digest"] == digest else record["digest"]
+    return found
 
 
 def remember_release(components: Mapping[str, Checkpoint], target: Path) -> None:

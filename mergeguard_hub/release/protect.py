@@ -109,7 +109,7 @@ def protect_folder(
             drafts,
             work.verify_all(components, written, drafts, digests),
             work.stages(components, drafts, refused),
-            parent=parent_in(folder.target, owner.id) if earlier is None else earlier.digest,
+            parent=parent_in(folder.target, owner.id, whole_digest(digests)) if earlier is None else earlier.digest,
             base=base_digest(bases, executor),
         )
         lost = {name: text for name, text in originals.items() if unclaimed_text(texts[name]) != text}

@@ -35,7 +35,10 @@ def side_files(source: Path, components: Mapping[str, Checkpoint], *, exclude: S
         for file in checkpoint.side_files
     }
     if set(components) != {""}:
-        found |= {file: source / file for file in pipeline_files(source, components, exclude=(*patterns_of(exclude), *LEFT_OUT))}
+        found |= {
+            file: source / file
+            for file in pipeline_files(source, components, exclude=(*patterns_of(exclude), *LEFT_OUT))
+        }
     key = next((relative for relative, path in found.items() if _is_key(path)), None)
     if key is not None:
         raise KeyFileError(
