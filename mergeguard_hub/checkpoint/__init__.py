@@ -10,6 +10,7 @@ from mergeguard_hub.checkpoint.digest import TensorDigest, combine_digests, stor
 from mergeguard_hub.checkpoint.entry import TensorEntry
 from mergeguard_hub.checkpoint.finite import has_nonfinite
 from mergeguard_hub.checkpoint.folder import Checkpoint
+from mergeguard_hub.checkpoint.inventory import patterns_of
 from mergeguard_hub.checkpoint.naming import naming_advice
 from mergeguard_hub.checkpoint.pipeline import open_folder, pipeline_files
 from mergeguard_hub.checkpoint.sidecar import LEFT_OUT, SIDECAR
@@ -17,6 +18,7 @@ from mergeguard_hub.checkpoint.slot import Slot
 from mergeguard_hub.checkpoint.staged import StagedFolder
 from mergeguard_hub.checkpoint.tensor_bytes import tensor_bytes
 from mergeguard_hub.checkpoint.tensors import CheckpointTensors
+from mergeguard_hub.checkpoint.variant import refuse_other_variant, variant_in
 
 __all__ = [
     "LEFT_OUT",
@@ -31,8 +33,11 @@ __all__ = [
     "has_nonfinite",
     "naming_advice",
     "open_folder",
+    "patterns_of",
     "pipeline_files",
+    "refuse_other_variant",
     "stored_digest",
     "tensor_bytes",
     "tensor_digest",
+    "variant_in",
 ]

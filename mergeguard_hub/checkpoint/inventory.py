@@ -40,6 +40,15 @@ def excluded(path: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(path, pattern + "*" if pattern.endswith("/") else pattern) for pattern in patterns)
 
 
+def patterns_of(exclude: str | Iterable[str]) -> tuple[str, ...]:
+    """Return what a caller gave as patterns as a tuple; a single text is one pattern, not its letters.
+
+    >>> patterns_of("notes.txt"), patterns_of(["a", "b"])
+    (('notes.txt',), ('a', 'b'))
+    """
+    return (exclude,) if isinstance(exclude, str) else tuple(exclude)
+
+
 def check_folder(root: Path) -> None:
     """Refuse what is not a readable folder.
 
@@ -66,7 +75,7 @@ def list_files(root: Path, *, exclude: Sequence[str] = (), prefix: str = "") -> 
         UnsupportedFormatError: if something is neither a file nor a folder.
         CheckpointError: if a folder cannot be read.
     """
-    return tuple(sorted(_walk(root, exclude, prefix)))
+    return tuple(sorted(_walk(root, patterns_of(exclude), prefix)))
 
 
 def _walk(root: Path, exclude: Sequence[str], prefix: str) -> Iterator[str]:

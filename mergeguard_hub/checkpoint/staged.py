@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Sequence
@@ -9,23 +10,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from mergeguard_hub.checkpoint.appear import appear
 from mergeguard_hub.checkpoint.early_sync import EarlySync
 from mergeguard_hub.checkpoint.entry import TensorEntry
 from mergeguard_hub.checkpoint.folder import Checkpoint
 from mergeguard_hub.checkpoint.ledger import Ledger
 from mergeguard_hub.checkpoint.paths import inside
 from mergeguard_hub.checkpoint.slot import Slot
-from mergeguard_hub.checkpoint.staging import make_parents, make_staging, remove_staging
+from mergeguard_hub.checkpoint.staging import make_parents, make_staging, remove_staging, unlock
 from mergeguard_hub.checkpoint.storage import (
     create_like,
     open_source,
     require_space,
-    sync,
     sync_tree,
     target_errors,
     whole,
 )
-from mergeguard_hub.checkpoint.swap import carry_over, swap
 from mergeguard_hub.checkpoint.target import check_target
 from mergeguard_hub.errors import CheckpointError, TargetError
 
@@ -196,20 +196,12 @@ class StagedFolder:
         """
         self._require_open()
         self._ledger.require_complete()
-        check_target(self.target, self._sources, replace=self._replace)
+        check = functools.partial(check_target, self.target, self._sources, replace=self._replace)
         with target_errors(self.target, 0):
-            filled = self.target.exists() and any(self.target.iterdir())
-            if filled:
-                carry_over(self.target, self.path, self._weight_files)
             self._early.finish()
-            sync_tree(self.path)
-            self.path.chmod(self.target.stat().st_mode & 0o7777 if self.target.exists() else self._mode)
-            if filled:
-                shutil.rmtree(swap(self.path, self.target), ignore_errors=True)
-            else:
-                os.rename(self.path, self.target)
-            self._made = []
-            sync(self.target.parent)
+            sync_tree(self.path)  # before the old target is looked at: it takes long, and others may write there
+            appear(self.path, self.target, self._weight_files, mode=self._mode, check=check)
+        self._made = []
         self._close()
 
     def _close(self) -> None:
@@ -217,7 +209,7 @@ class StagedFolder:
         self._early.close()
         if self._descriptor is not None:
             remove_staging(self.path, self._made)
-            os.close(self._descriptor)
+            unlock(self._descriptor)
             self._descriptor = None
 
     def _require_open(self) -> None:

@@ -32,14 +32,24 @@ def make_staging(target: Path) -> tuple[Path, int, int]:
     while True:
         path = target.with_name(_stem(target) + secrets.token_hex(8))
         path.mkdir()
-        mode = path.stat().st_mode & 0o777  # 0o777 less the user's umask, which can be read in no safer way
-        path.chmod(0o700)
-        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            mode = path.stat().st_mode & 0o777  # 0o777 less the user's umask, which can be read in no safer way
+            path.chmod(0o700)
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # another run cleared it before it was locked
         with contextlib.suppress(OSError):  # some network file systems have no locks; then nothing is cleared either
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if path.exists():
             return path, descriptor, mode
         os.close(descriptor)  # another run cleared it between mkdir and lock
+
+
+def unlock(descriptor: int) -> None:
+    """Give up a lock, also where a process that was forked meanwhile has a copy of the descriptor, and close it."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 def _stem(target: Path) -> str:

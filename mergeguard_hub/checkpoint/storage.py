@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -165,14 +165,19 @@ def copy_range(source: int, target: int, start: int, stop: int) -> int:
     return start
 
 
-def sync_tree(root: Path) -> None:
-    """Wait until every file and folder below `root`, and `root` itself, is on the disk."""
+def sync_tree(root: Path, *, files: bool = True) -> None:
+    """Wait until every file and folder below `root`, and `root` itself, is on the disk; what vanishes is left out.
+
+    Args:
+        root: the folder.
+        files: whether to wait for the contents of files too.
+    """
     for folder, _, names in os.walk(root, topdown=False):
-        for name in names:
-            path = os.path.join(folder, name)
-            if not os.path.islink(path) and os.path.isfile(path):
-                sync(path)
-        sync(folder)
+        paths = [os.path.join(folder, name) for name in names] if files else []
+        for path in [*paths, folder]:
+            if not os.path.islink(path) and (path == folder or os.path.isfile(path)):
+                with suppress(FileNotFoundError):
+                    sync(path)
 
 
 def sync(path: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
@@ -56,7 +57,7 @@ def recover(leftover: Path, target: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def carry_over(old: Path, staged: Path, weight_files: Iterable[str]) -> None:
+def carry_over(old: Path, new: Path, weight_files: Iterable[str], carried: set[str]) -> None:
     """Bring the files of an old target into the new one, except those that the new one has and stale weights.
 
     Stale is, in each folder that got new weights, a single file, shard or index of the same stem, or of the stems
@@ -64,8 +65,9 @@ def carry_over(old: Path, staged: Path, weight_files: Iterable[str]) -> None:
 
     Args:
         old: the old target, which is only read. Files become hard links to it where possible.
-        staged: the new folder.
+        new: the new folder.
         weight_files: the weight files that were written, relative POSIX paths.
+        carried: files that were brought before, brought again where the old ones are newer; added to.
 
     Raises:
         OSError: if a file can be neither linked nor copied.
@@ -74,13 +76,25 @@ def carry_over(old: Path, staged: Path, weight_files: Iterable[str]) -> None:
     for folder, folders, names in os.walk(old):
         here = Path(folder).relative_to(old)
         links = [name for name in folders if (old / here / name).is_symlink()]
-        folders[:] = [name for name in folders if name not in links and _is_open(staged / here / name)]
-        for name in folders:
-            _copy_folder(old / here / name, staged / here / name)
+        folders[:] = [name for name in folders if name not in links and _is_open(new / here / name)]
+        with contextlib.suppress(FileNotFoundError):  # who writes there may also delete
+            for name in folders:
+                _copy_folder(old / here / name, new / here / name)
         for name in [*names, *links]:
-            new = staged / here / name
-            if not os.path.lexists(new) and not stale(here.as_posix(), name):
-                _link(old / here / name, new)
+            relative = (here / name).as_posix()
+            if not stale(here.as_posix(), name):
+                with contextlib.suppress(FileNotFoundError):
+                    _bring(old / relative, new / relative, relative, carried)
+
+
+def _bring(old: Path, new: Path, relative: str, carried: set[str]) -> None:
+    if os.path.lexists(new):
+        if relative not in carried or old.lstat().st_mtime_ns <= new.lstat().st_mtime_ns:
+            return
+        new.unlink()
+    with contextlib.suppress(FileExistsError):
+        _link(old, new)
+        carried.add(relative)
 
 
 def _stale_names(weight_files: Iterable[str]) -> Callable[[str, str], bool]:
@@ -100,7 +114,7 @@ def _is_open(folder: Path) -> bool:
 
 def _copy_folder(old: Path, new: Path) -> None:
     if not new.exists():
-        new.mkdir()
+        new.mkdir(exist_ok=True)
         shutil.copymode(old, new)
 
 
@@ -110,5 +124,7 @@ def _link(old: Path, new: Path) -> None:
         return
     try:
         os.link(old, new)
+    except FileExistsError:
+        raise
     except OSError:
         shutil.copy2(old, new)

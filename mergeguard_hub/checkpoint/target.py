@@ -18,7 +18,8 @@ def check_target(target: Path, sources: Sequence[Path], *, replace: bool) -> Pat
         replace: whether a target that is not empty may be replaced.
 
     Raises:
-        TargetError: if it exists and is not an empty folder, is a mount point, or lies inside or around a source.
+        TargetError: if it exists and is not an empty folder, is a mount point, holds the
+            current folder, or lies inside or around a source.
     """
     resolved = Path(os.path.realpath(target))
     for source in sources:
@@ -32,9 +33,22 @@ def check_target(target: Path, sources: Sequence[Path], *, replace: bool) -> Pat
             f"{target} is a mount point, which cannot be replaced in one step. Choose a folder below it, "
             f"for example {target / 'model'}."
         )
+    if _holds_current(resolved):
+        raise TargetError(
+            f"{target} is the current folder or lies above it, and replacing it would leave this process in a deleted "
+            f"one. Work from another folder, or choose a new one, for example {resolved / 'model'}."
+        )
     if not replace and any(resolved.iterdir()):
         raise TargetError(f"{target} exists and is not empty. Remove it, or choose another target.")
     return resolved
+
+
+def _holds_current(resolved: Path) -> bool:
+    try:
+        current = Path.cwd()
+    except FileNotFoundError:  # somebody has deleted it
+        return False
+    return any(_same(resolved, folder) for folder in (current, *current.parents))
 
 
 def _check_apart(target: Path, resolved: Path, source: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mergeguard_hub.checkpoint import open_folder
+from mergeguard_hub.checkpoint import open_folder, patterns_of
 from mergeguard_hub.errors import ModifiedReleaseError, NotProtectedError
 from mergeguard_hub.hub.disguised import refuse_disguised
 from mergeguard_hub.release.claims import claimed_digest, claims_in, digests_of, whole_digest
@@ -81,7 +81,7 @@ def read_contents(
         KeyFileError: a key lies in it.
         UnsupportedFormatError: other weights lie beside the release.
     """
-    left_out = (*LEFT_OUT, *NEVER, *exclude)
+    left_out = (*LEFT_OUT, *NEVER, *patterns_of(exclude))
     record = read_sidecar(folder)
     components = open_folder(folder, exclude=left_out)
     found = side_files(folder, components, exclude=left_out)

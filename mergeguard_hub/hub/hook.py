@@ -177,6 +177,9 @@ def _save_protected(
     """Return what the library's save returned, and the files that were written; none by any process but the writer."""
     if target.is_file():
         raise HookError(f"The target {target} is a file; give the name of a folder.")
+    from mergeguard_hub.checkpoint.target import check_target
+
+    place = check_target(target, (), replace=True)  # resolved now: the current folder may be another one afterwards
     recipe = settings.resolved_recipe()
     if not _is_writer(model, arguments):
         with raw_folder(target, needed_bytes=weight_bytes(model)) as raw, shielded_configs(model):
@@ -205,7 +208,7 @@ def _save_protected(
             training={name: vars(part)[NOTE] for name, part in parts(model) if NOTE in vars(part)},
             proof=live_proof(model, raw, settings.example_inputs) if family == "hub mixin" else None,
         )
-    remember(target)
+    remember(place)
     if is_trainer_checkpoint(target):
         _logger.warning(
             "%s holds protected weights. Do not resume training from it: a Trainer's optimizer state belongs to the "

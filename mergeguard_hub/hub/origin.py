@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def _loaded_from(model: Any) -> list[Path]:
     """Return the folder that an object was loaded from: on this machine, or with the record of a model on the Hub."""
     config = getattr(model, "config", None)
     stated = config.get("_name_or_path") if isinstance(config, dict) else getattr(config, "_name_or_path", None)
-    folder = Path(stated) if isinstance(stated, str) and stated else None
+    folder = Path(stated) if isinstance(stated, str | os.PathLike) and str(stated) else None
     if folder is None or folder.is_dir():
         return [folder] if folder is not None else []
     revision = config.get("_commit_hash") if isinstance(config, dict) else getattr(config, "_commit_hash", None)

@@ -5,6 +5,7 @@ The claim of a folder is about the weights beside it, so a component taken out o
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from mergeguard_hub.release.sidecar import SIDECAR, VERSION, read_sidecar
 CONFIG_KEY = "mergeguard"
 DIFFUSERS_CONFIG_KEY = "_mergeguard"  # diffusers warns about unknown keys unless they start with an underscore
 CLAIM_KEYS = frozenset({CONFIG_KEY, DIFFUSERS_CONFIG_KEY})
+_SAMPLED_BYTES = 4096  # of each tensor, our choice
+_made: dict[str, Path] = {}  # sample -> target, of every release that this process has written
 
 
 def claim_key(config: Mapping[str, Any]) -> str | None:
@@ -118,8 +121,10 @@ def earlier_release(
 ) -> Earlier | None:
     """Find the release that a folder was loaded from, or is; None if nothing speaks of one.
 
-    The libraries carry the claim in config.json from a load to a save, and leave the record behind. So it is looked
-    for in the source, and in the target that is about to be replaced.
+    The libraries carry the claim in config.json from a load to a save, and leave the record behind; some, and whoever
+    loads only the tensors, leave the claim behind too. So records are looked for in the source, in the target that is
+    about to be replaced and where this process has saved weights that look the same, and those of the same digest count
+    whatever the claims say.
 
     Args:
         source: the folder.
@@ -134,25 +139,64 @@ def earlier_release(
     """
     claims = claims_in(components)
     named = {str(claim.get("id")) for claim in claims.values()}
-    places = [(read_sidecar(source), source), (_read_other(target), target)] if claims else []
-    found = [(record, place) for record, place in places if record is not None and record["id"] in named]
-    if not claims and (record := read_sidecar(source)) is not None:
-        found = [(record, source)]
-    if not found and not claims:
+    own, saved = read_sidecar(source), _made.get(_sample(components))
+    places = [(own, source), (_read_other(target), target), *([(_read_other(saved), saved)] if saved else [])]
+    records = [(record, place) for record, place in places if record is not None]
+    if not records and not claims:
         return None
     digests = digests_of(components, executor, meter)
-    if found:
-        record, place = found[0]
-        same = whole_digest(digests) == record["digest"]
-        return Earlier(record["digest"], (record, place / SIDECAR) if same else None)
+    actual = whole_digest(digests)
+    for record, place in records:
+        if record["digest"] == actual:
+            return Earlier(actual, (record, place / SIDECAR))
+    for record, _ in records:
+        if record["id"] in named or (not claims and record is own):
+            return Earlier(record["digest"], None)
+    if not claims:
+        return None
     claimed = claimed_digest(claims, digests)
-    if whole_digest(digests) == claimed:
+    if actual == claimed:
         raise ModifiedReleaseError(
             f"the weights in {source} are those of the protected release {', '.join(sorted(named))}, unchanged, and "
             f"its {SIDECAR} is not beside them. Copy that file into the source, or give the original model instead of "
             "its release."
         )
     return Earlier(claimed, None)
+
+
+def parent_in(target: Path, key_id: str, digest: str) -> str | None:
+    """Return the digest of the release that a target holds, if it is of the same key: the one trained on, or replaced.
+
+    Args:
+        target: where the next release goes.
+        key_id: of the owner's key.
+        digest: of the next release; where the target holds the same already, its parent stays.
+    """
+    record = _read_other(target)
+    if record is None or record["key_id"] != key_id:
+        return None
+    found: str | None = record.get("parent") if record["digest"] == digest else record["digest"]
+    return found
+
+
+def remember_release(components: Mapping[str, Checkpoint], target: Path) -> None:
+    """Note where this process writes a release, to know its weights again.
+
+    Args:
+        components: the release, opened.
+        target: where it will be, links resolved.
+    """
+    _made[_sample(components)] = target
+
+
+def _sample(components: Mapping[str, Checkpoint]) -> str:
+    """Return a hash of the first bytes of every tensor; training moves all of them."""
+    state = hashlib.sha256()
+    for component, checkpoint in components.items():
+        for name, entry in checkpoint.entries.items():
+            state.update(f"{component}\0{name}\0{entry.dtype}\0{entry.shape}\0".encode())
+            state.update(checkpoint.raw(name)[:_SAMPLED_BYTES])
+    return state.hexdigest()
 
 
 def _read_other(target: Path) -> dict[str, Any] | None:

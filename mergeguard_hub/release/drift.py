@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from torch import Tensor
 from mergeguard_hub.architecture.action import Plan
 from mergeguard_hub.architecture.block import Attention, Mlp
 from mergeguard_hub.architecture.miniature import example_inputs, find_class, floats, quiet, relative
-from mergeguard_hub.checkpoint import Checkpoint
+from mergeguard_hub.checkpoint import Checkpoint, variant_in
 from mergeguard_hub.errors import VerificationError
 from mergeguard_hub.release.blocks import block_drift
 from mergeguard_hub.release.draft import Draft
@@ -32,9 +31,6 @@ EXACT_BLOCK_TOLERANCE = 2e-5
 BLOCK_TOLERANCES: dict[str, float] = {"BF16": 2e-2, "F16": 2.5e-3, "F32": 2e-5, "F64": 2e-5}
 ROUNDINGS = 8.0
 TOLERANCES: dict[str, float] = {"BF16": 1e-1, "F16": 1e-2, "F32": 1e-3, "F64": 1e-6}
-_WEIGHT_FILE = re.compile(
-    r"(?:diffusion_pytorch_)?model(?:\.(?P<variant>[^.]+?))?(?:-\d{5}-of-\d{5})?(?:\.(?P<trailing>[^.]+))?\.safetensors"
-)
 
 
 def tolerance(checkpoint: Checkpoint, *, exact: bool) -> float:
@@ -181,7 +177,7 @@ def model_drift(original: Checkpoint, release_root: Path) -> float | None:
         VerificationError: one of them does not load or run.
     """
     cls = find_class(original.config)
-    if _variant(original) is None:
+    if variant_in(original.weight_files[0]) is None:
         return None
     try:
         expected, actual = _outputs(cls, original, original.root), _outputs(cls, original, release_root)
@@ -211,14 +207,8 @@ def _outputs(cls: type, like: Checkpoint, root: Path, noise: float = 0.0) -> lis
     with quiet(), torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(20260106)  # for weights that the class has and the checkpoint lacks
         settings = {"torch_dtype" if cls.__module__.startswith("diffusers") else "dtype": torch.float32}
-        model = cls.from_pretrained(root, variant=_variant(like) or None, **settings).eval()  # type: ignore[attr-defined]
+        model = cls.from_pretrained(root, variant=variant_in(like.weight_files[0]) or None, **settings).eval()  # type: ignore[attr-defined]
         generator = torch.Generator().manual_seed(20260105)
         for parameter in model.parameters() if noise else ():
             parameter.mul_(1 + noise * (2 * torch.rand(parameter.shape, generator=generator) - 1))
         return floats(model(**example_inputs(model)))
-
-
-def _variant(checkpoint: Checkpoint) -> str | None:
-    """Return the variant in the names of weight files, such as "fp16", "" for none; None for names of another kind."""
-    found = _WEIGHT_FILE.fullmatch(checkpoint.weight_files[0])
-    return None if found is None else found["variant"] or found["trailing"] or ""

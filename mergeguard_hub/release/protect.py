@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mergeguard_hub.architecture.prove import Proof
-from mergeguard_hub.checkpoint import StagedFolder, open_folder
+from mergeguard_hub.checkpoint import StagedFolder, open_folder, patterns_of, refuse_other_variant
 from mergeguard_hub.protection.key import Key
 from mergeguard_hub.protection.recipe import Recipe
 from mergeguard_hub.release.already import copy_through, require_own
 from mergeguard_hub.release.base import base_digest, open_base
-from mergeguard_hub.release.claims import earlier_release, whole_digest
+from mergeguard_hub.release.claims import earlier_release, parent_in, remember_release, whole_digest
 from mergeguard_hub.release.meter import Meter
 from mergeguard_hub.release.owner import owners_key
 from mergeguard_hub.release.record import compose, record_of
@@ -66,7 +66,9 @@ def protect_folder(
         progress: called with `Progress` records.
 
     Returns:
-        What was done. A source that is a release of this key and recipe already, unchanged, is copied as it is.
+        What was done. A source that is a release of this key and recipe already, unchanged, is copied as it is. Its
+        `parent` is the release that the source says it was loaded from, else the one that the target held before, if
+        that is of the same key.
 
     Raises:
         CheckpointError: source or target cannot be read or written.
@@ -77,10 +79,12 @@ def protect_folder(
     """
     source, target = Path(source).absolute(), Path(target)  # workers may run in another folder
     chosen = Recipe.preset(recipe) if isinstance(recipe, str) else recipe
-    components = open_folder(source, exclude=(*exclude, *LEFT_OUT))
+    components = open_folder(source, exclude=(*patterns_of(exclude), *LEFT_OUT))
     files = side_files(source, components, exclude=exclude)
     bases = open_base(base, components) if base is not None and chosen.needs_base else {}
     folder = StagedFolder(target, sources=(source, *([Path(base)] if base and bases else [])), replace=replace)
+    if replace:
+        refuse_other_variant(folder.target, components)
     meter = Meter(progress)
     with ExitStack() as stack:
         executor = stack.enter_context(threads(workers, executor))
@@ -105,10 +109,11 @@ def protect_folder(
             drafts,
             work.verify_all(components, written, drafts, digests),
             work.stages(components, drafts, refused),
-            parent=None if earlier is None else earlier.digest,
+            parent=parent_in(folder.target, owner.id, whole_digest(digests)) if earlier is None else earlier.digest,
             base=base_digest(bases, executor),
         )
         lost = {name: text for name, text in originals.items() if unclaimed_text(texts[name]) != text}
         record = record_of(report, chosen, owner, drafts, lost) | ({"training": dict(training)} if training else {})
         staged.write_text(SIDECAR, sidecar_text(record))
+        remember_release(written, folder.target)
     return report

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mergeguard_hub.checkpoint import Checkpoint, StagedFolder, pipeline_files
+from mergeguard_hub.checkpoint import Checkpoint, StagedFolder, patterns_of, pipeline_files
 from mergeguard_hub.errors import KeyFileError
 from mergeguard_hub.release.claims import CLAIM_KEYS, claim_key, claim_of
 from mergeguard_hub.release.config_text import with_member, with_value, without_members
@@ -35,7 +35,10 @@ def side_files(source: Path, components: Mapping[str, Checkpoint], *, exclude: S
         for file in checkpoint.side_files
     }
     if set(components) != {""}:
-        found |= {file: source / file for file in pipeline_files(source, components, exclude=(*exclude, *LEFT_OUT))}
+        found |= {
+            file: source / file
+            for file in pipeline_files(source, components, exclude=(*patterns_of(exclude), *LEFT_OUT))
+        }
     key = next((relative for relative, path in found.items() if _is_key(path)), None)
     if key is not None:
         raise KeyFileError(

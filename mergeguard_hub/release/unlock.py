@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mergeguard_hub.architecture.action import Plan
-from mergeguard_hub.checkpoint import Checkpoint, StagedFolder, open_folder
+from mergeguard_hub.checkpoint import Checkpoint, StagedFolder, open_folder, patterns_of
 from mergeguard_hub.errors import ModifiedReleaseError, NotProtectedError, WrongKeyError
 from mergeguard_hub.protection.key import Key
 from mergeguard_hub.protection.recipe import Recipe
@@ -63,7 +63,7 @@ def unlock_folder(
         CheckpointError, KeyFileError: as their names say.
     """
     source, target = Path(source).absolute(), Path(target)  # workers may run in another folder
-    components = open_folder(source, exclude=(*exclude, *LEFT_OUT))
+    components = open_folder(source, exclude=(*patterns_of(exclude), *LEFT_OUT))
     files = side_files(source, components, exclude=exclude)
     folder = StagedFolder(target, sources=(source,))
     record, owner = _opened(source, key, passphrase)

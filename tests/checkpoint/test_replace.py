@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mergeguard_hub.checkpoint import Checkpoint, StagedFolder, swap
+from mergeguard_hub.checkpoint import Checkpoint, StagedFolder, appear, swap
 from mergeguard_hub.errors import TargetError
 from tests.checkpoint.folders import plain, snapshot, write_sharded, write_single
 
@@ -176,3 +177,54 @@ def test_only_with_leave(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="exists and is not empty"):
         StagedFolder(target)
     assert "README.md" in snapshot(target)
+
+
+def test_what_appears_in_the_target_meanwhile_stays(tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Committing waits for the disk, and training goes on: a log or a checkpoint may appear before the old one goes."""
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "log.txt").write_text("old", encoding="utf-8")
+    before, real = target.stat().st_ino, appear.swap
+
+    def swapped(staged: Path, place: Path) -> Path:
+        (place / "late").mkdir()
+        (place / "late" / "state.json").write_text("late", encoding="utf-8")
+        (place / "log.txt").unlink()
+        (place / "log.txt").write_text("newer", encoding="utf-8")
+        return real(staged, place)
+
+    monkeypatch.setattr(appear, "swap", swapped)
+    with StagedFolder(target, replace=True) as staged:
+        staged.write_text("README.md", "new")
+    assert snapshot(target) == {"README.md": b"new", "late/state.json": b"late", "log.txt": b"newer"}
+    assert target.stat().st_ino != before
+    assert os.listdir(tmp_path) == ["out"], how
+
+
+def test_another_save_that_comes_first_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The target was absent when it was looked at and is there when the folder is to get its name."""
+    target, real = tmp_path / "out", os.rename
+
+    def rename(old: Path, new: Path) -> None:
+        monkeypatch.setattr(os, "rename", real)
+        target.mkdir()
+        (target / "theirs").write_text("theirs", encoding="utf-8")
+        real(old, new)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with StagedFolder(target, replace=True) as staged:
+        staged.write_text("ours", "ours")
+    assert snapshot(tmp_path) == {"out/ours": b"ours", "out/theirs": b"theirs"}
+
+
+def test_many_saves_at_once(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+
+    def save(number: int) -> None:
+        with StagedFolder(target, replace=True) as staged:
+            staged.write_text(f"{number}.txt", str(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(save, range(24)))
+    assert sorted(snapshot(target)) == sorted(f"{number}.txt" for number in range(24))
+    assert os.listdir(tmp_path) == ["out"]

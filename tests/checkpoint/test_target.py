@@ -110,3 +110,16 @@ def test_long_names(tmp_path: Path) -> None:
     with StagedFolder(target) as staged:
         staged.write_text("a", "b")
     assert snapshot(target) == {"a": b"b"}
+
+
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("target", [".", "..", "../deep"])
+def test_the_current_folder_is_not_replaced(
+    tmp_path: Path, replace: bool, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stands in a folder that is replaced stands in a deleted one afterwards."""
+    (tmp_path / "out" / "deep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "out" / "deep")
+    with pytest.raises(TargetError, match=r"current folder or lies above it.*another folder, or choose a new one"):
+        StagedFolder(Path(target), replace=replace)
+    assert Path.cwd() == tmp_path / "out" / "deep"

@@ -93,7 +93,9 @@ def test_loaded_and_saved_again_over_the_release(release: Path, tmp_path: Path) 
 
 
 def test_loaded_and_saved_again_without_the_record(release: Path, tmp_path: Path) -> None:
+    """This process has made the release, and would find its record where it was written."""
     again = _saved_again(release, tmp_path / "again")
+    (release / SIDECAR).unlink()
     with pytest.raises(ModifiedReleaseError, match=r"are those of the protected release .*, unchanged, and its merge"):
         protect_folder(again, tmp_path / "copy", key=KEY)
     assert not (tmp_path / "copy").exists()
