@@ -12,7 +12,7 @@ import click
 
 from mergeguard_hub.cli.options import read_passphrase
 from mergeguard_hub.cli.output import one_line
-from mergeguard_hub.errors import MergeGuardError
+from mergeguard_hub.errors import MergeGuardError, MissingFileError
 
 if TYPE_CHECKING:
     from mergeguard_hub.protection.key import Key
@@ -40,6 +40,8 @@ def project_key(option: Path | None, source: str, target: Path, passphrase_file:
     from mergeguard_hub.protection.key import resolve_key
     from mergeguard_hub.protection.key_file import refuse_inside
 
+    if not source:
+        raise MissingFileError("SRC is empty. Give a folder or a model id; was a shell variable unset?")
     folder = Path(source).expanduser()
     forbidden = [folder, target]
     if passphrase_file is not None:

@@ -23,7 +23,7 @@ from mergeguard_hub.hub.rename import name_upstream
 from mergeguard_hub.hub.settings import SaveSettings
 from mergeguard_hub.hub.upstream import forget, remember, watch_uploads
 from mergeguard_hub.hub.workspace import raw_folder, shielded_configs
-from mergeguard_hub.release.sidecar import SIDECAR
+from mergeguard_hub.checkpoint import SIDECAR
 
 if TYPE_CHECKING:
     from mergeguard_hub.protection.key import Key

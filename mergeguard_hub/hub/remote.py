@@ -203,7 +203,7 @@ def told(where: Destination) -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     """Return why, from the innermost error that says it: the client wraps those of single files."""
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     cause: BaseException | None = error
     while cause is not None:
@@ -212,6 +212,8 @@ def _reason(error: BaseException) -> str:
             if status >= 500:
                 return f"the Hub answered {status}; push again, what was uploaded already is kept"
             return _STATUS.get(status, f"the Hub answered {status} ({' '.join(str(cause).split())})")
+        if isinstance(cause, OfflineModeIsEnabled):
+            return "offline mode is on; unset HF_HUB_OFFLINE"
         if _of_the_network(cause):
             return "the connection was lost; push again, what was uploaded already is kept"
         cause = cause.__cause__ or cause.__context__

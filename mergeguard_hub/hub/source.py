@@ -53,6 +53,8 @@ def local_folder(
         MissingFileError: there is no such path, and no such model that can be fetched.
         DownloadSizeError: the model is larger than `most_bytes`.
     """
+    if not str(source):
+        raise MissingFileError("The source is empty. Give a folder or a model id; was a shell variable unset?")
     path = Path(source).expanduser()
     if path.exists():
         return path

@@ -176,3 +176,8 @@ def test_without_a_hub_the_sentence_says_so(hub: LocalHub, tmp_path: Path, env: 
 def test_without_quiet_a_bar_is_drawn(hub: LocalHub, tmp_path: Path) -> None:
     _, stderr = ask(hub, tmp_path / "work", [("org/tiny", {})])
     assert "Fetching 3 files" in stderr
+
+
+def test_an_empty_source_is_not_this_folder() -> None:
+    with pytest.raises(MissingFileError, match="is empty.*shell variable unset"):
+        local_folder("")
