@@ -23,7 +23,6 @@ from mergeguard_hub.hub.rename import name_upstream
 from mergeguard_hub.hub.settings import SaveSettings
 from mergeguard_hub.hub.upstream import forget, remember, watch_uploads
 from mergeguard_hub.hub.workspace import raw_folder, shielded_configs
-from mergeguard_hub.checkpoint import SIDECAR
 
 if TYPE_CHECKING:
     from mergeguard_hub.protection.key import Key
@@ -32,6 +31,11 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("mergeguard_hub")
 _Method = Callable[..., Any]
 _MARK = "__mergeguard__"
+_CHECKPOINT = (
+    "%s holds protected weights. Do not resume training from it: a Trainer's optimizer state belongs to the raw weights "
+    "and does not fit them. Nor may load_best_model_at_end load it: the final save would protect it twice, and its key "
+    "would not undo that. Use MergeGuardCallback, and never publish the optimizer state."
+)
 _OWN = tuple(
     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
     for name, annotation in (
@@ -84,6 +88,8 @@ def guard_save(original: _Method) -> _Method:
         to_resume = not arguments.get("push_to_hub") and is_checkpoint_of(settings.checkpoints, Path(save_directory))
         if not settings.protects or (protection is None and (to_resume or id(self) in _plainly.get())):
             if to_resume:
+                from mergeguard_hub.checkpoint import SIDECAR
+
                 (Path(save_directory) / SIDECAR).unlink(missing_ok=True)  # of an earlier run, without the callback
             forget(Path(save_directory))
             return _save_plainly(original, self, save_directory, *args, **kwargs)
@@ -210,12 +216,7 @@ def _save_protected(
         )
     remember(place)
     if is_trainer_checkpoint(target):
-        _logger.warning(
-            "%s holds protected weights. Do not resume training from it: a Trainer's optimizer state belongs to the "
-            "raw weights and does not fit them. Nor may load_best_model_at_end load it: the final save would protect "
-            "it twice, and its key would not undo that. Use MergeGuardCallback, and never publish the optimizer state.",
-            target,
-        )
+        _logger.warning(_CHECKPOINT, target)
     _logger.info("Saved %s protected (recipe %s, %s).", target, report.recipe, report.digest)
     return result, names
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import ExportableState
 
-from mergeguard_hub.errors import TrainingError
 from mergeguard_hub.checkpoint import SIDECAR
+from mergeguard_hub.errors import TrainingError
 from mergeguard_hub.training.callback import MergeGuardCallback
 from mergeguard_hub.training.chance import keep_chance, mean_over_processes
 from mergeguard_hub.training.density import DensityPenalty
