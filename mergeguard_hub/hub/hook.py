@@ -32,9 +32,9 @@ _logger = logging.getLogger("mergeguard_hub")
 _Method = Callable[..., Any]
 _MARK = "__mergeguard__"
 _CHECKPOINT = (
-    "%s holds protected weights. Do not resume training from it: a Trainer's optimizer state belongs to the raw weights "
-    "and does not fit them. Nor may load_best_model_at_end load it: the final save would protect it twice, and its key "
-    "would not undo that. Use MergeGuardCallback, and never publish the optimizer state."
+    "%s holds protected weights. Do not resume training from it: a Trainer's optimizer state belongs to the raw "
+    "weights and does not fit them. Nor may load_best_model_at_end load it: the final save would protect it twice, and "
+    "its key would not undo that. Use MergeGuardCallback, and never publish the optimizer state."
 )
 _OWN = tuple(
     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
