@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from mergeguard_hub.release.report import ComponentReport, StageReport
 from mergeguard_hub.release.stages import refused_reports, stage_reports
 from mergeguard_hub.release.store import open_weights, store
 from mergeguard_hub.release.study import Study, settle, study
+
+_logger = logging.getLogger("mergeguard_hub")
 
 Components = Mapping[str, Checkpoint]
 StudyOrReason = Study | str  # what is known of a component, or why nothing is
@@ -82,6 +85,13 @@ class Work:
             reasons = " ".join(_why(name, found) for name, found in refused.items())
             raise UnprovedLayoutError(
                 f"no stage of the recipe {self.recipe.name!r} could be proved, so nothing was protected. {reasons}"
+            )
+        largest = max(components, key=lambda name: components[name].nbytes)
+        if largest in refused:
+            _logger.warning(
+                "%r, the largest component, stays as it is, so that a merge has all that it learned. %s",
+                largest,
+                _why(largest, refused[largest]),
             )
         return drafts, refused
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import transformers
 from peft import LoraConfig, get_peft_model
 
 import mergeguard_hub.release
-from mergeguard_hub.errors import HookError, KeyFileError, RecipeError, UnsupportedFormatError
+from mergeguard_hub.errors import HookError, KeyFileError, RecipeError, UnknownArchitectureError, UnsupportedFormatError
 from mergeguard_hub.hub import SaveSettings, enable
 from mergeguard_hub.protection.key import Key
 from tests import tiny
@@ -158,6 +159,19 @@ def test_a_rank_other_than_zero_writes_nothing(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(transformers.LlamaForCausalLM, "barrier_after_gathered_checkpoint_save", lambda *_: None)
     enable(tiny.llama(), key=KEY).save_pretrained(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_class_that_travels_as_remote_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever loads it runs that code, which was not proved; without the code it is saved as the library's class."""
+    monkeypatch.setattr(zoo.RemoteLlama, "_auto_class", "AutoModelForCausalLM")
+    model = enable(zoo.guarded_llama(zoo.RemoteLlama), key=KEY)
+    target, before = _target(tmp_path)
+    with pytest.raises(UnknownArchitectureError, match=r"'RemoteLlama'\].*custom modeling code cannot be proved"):
+        model.save_pretrained(target)
+    assert zoo.contents(target) == before
+    monkeypatch.setattr(zoo.RemoteLlama, "_auto_class", None)
+    model.save_pretrained(tmp_path / "upstream")
+    assert json.loads((tmp_path / "upstream/config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
 
 
 def test_key_inside_the_target(tmp_path: Path) -> None:

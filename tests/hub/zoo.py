@@ -31,6 +31,10 @@ class LockedLlama(MergeGuardMixin, LlamaForCausalLM):
     mergeguard_settings = SaveSettings(protection="mergelock")
 
 
+class RemoteLlama(LlamaForCausalLM):
+    """A class that travels with its weights as remote code."""
+
+
 class NotedLlama(GuardedLlama):
     """A user's own save around the guarded one."""
 

@@ -210,3 +210,17 @@ def _phases(steps: list[Progress]) -> list[str]:
         assert done == sorted(done)
         assert {(step.phase, step.total_bytes) for step in phase} == {(phase[0].phase, done[-1])}
     return [phase[0].phase for phase in phases]
+
+
+def test_where_the_largest_component_stays_as_it_is_that_is_said(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    protect_folder(source, tmp_path / "quiet", key=KEY)
+    assert caplog.messages == []
+    shutil.copytree(source, tmp_path / "source")
+    write_single(tmp_path / "source/odd", {"w": torch.randn(400, 400)})
+    shutil.copy(source / "odd/config.json", tmp_path / "source/odd/config.json")
+    protect_folder(tmp_path / "source", tmp_path / "release", key=KEY)
+    (said,) = caplog.messages
+    assert said.startswith("'odd', the largest component, stays as it is, so that a merge has all that it learned.")
+    assert "OddModel" in said
