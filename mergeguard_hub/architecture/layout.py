@@ -88,7 +88,7 @@ def _unknown(names: Names, candidate: Candidate, proof: Proof) -> str | None:
     if candidate.group in ("residual", "norm"):
         sizes = {space.size for space in candidate.spaces}
         reached |= {name for name, shape in names.shapes.items() if len(shape) > 1 and sizes & set(shape)}
-        packed |= {name for name, shape in names.packed.items() if len(shape) > 1 and sizes & set(shape)}
+        packed |= {name for name, shape in names.packed.items() if sizes & set(shape)}
     if packed:
         return f"{min(packed)} is float8, which is passed through as it is, so nothing around it may change"
     strange = next((name for name in sorted(reached) if template_of(name) not in proof.tensors), None)
