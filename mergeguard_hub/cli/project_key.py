@@ -51,6 +51,8 @@ def project_key(option: Path | None, source: str, target: Path, passphrase_file:
     found = ProjectKey(*resolve_key(option, name=name, forbidden=forbidden, passphrase=passphrase))
     try:
         yield found
+        if option is None and not found.created:
+            click.echo(f"mergeguard: used the key {one_line(str(found.path))}, which was there.", err=True)
     finally:
         if found.created and found.path is not None:
             found.created = _protects(found.key, target)

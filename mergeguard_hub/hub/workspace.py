@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import fcntl
 import os
+import re
 import shutil
+import stat
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,8 @@ _LIVE: dict[str, tuple[str, ...]] = {
     "hub mixin": (),
 }  # what the libraries write into on a save
 _LIVE_DIFFUSERS = ("_internal_dict",)
+_OURS = re.compile(r"\.mergeguard-(raw|push)-[a-z0-9_]{8}")  # as tempfile names them
+_NEW_S = 60.0  # our choice
 _one_at_a_time = threading.RLock()  # two threads that save one model would put each other's copies back
 
 
@@ -30,7 +36,8 @@ def raw_folder(target: Path, *, needed_bytes: int) -> Iterator[Path]:
 
     It lies in MERGEGUARD_TMPDIR if that is set, else in the system's temporary directory, else in the user's cache
     directory or /var/tmp; never in `target` or the folder above it, because a Trainer uploads its output directory in
-    the background while checkpoints are saved below it. A process that is killed outright leaves the folder behind.
+    the background while checkpoints are saved below it. What a process that was killed outright left there goes with
+    the next save.
 
     Args:
         target: where the protected release goes.
@@ -39,8 +46,8 @@ def raw_folder(target: Path, *, needed_bytes: int) -> Iterator[Path]:
     Raises:
         HookError: no allowed place has that much room.
     """
-    with tempfile.TemporaryDirectory(prefix="mergeguard-", dir=_place(target.resolve(), needed_bytes)) as folder:
-        yield Path(folder).resolve()
+    with _private(_place(target.resolve(), needed_bytes), ".mergeguard-raw-") as folder:
+        yield folder
 
 
 @contextmanager
@@ -53,8 +60,38 @@ def staging_folder(*, needed_bytes: int) -> Iterator[Path]:
     Raises:
         HookError: no place has that much room.
     """
-    with tempfile.TemporaryDirectory(prefix="mergeguard-push-", dir=_place(None, needed_bytes)) as folder:
-        yield Path(folder).resolve()
+    with _private(_place(None, needed_bytes), ".mergeguard-push-") as folder:
+        yield folder
+
+
+@contextmanager
+def _private(place: Path, prefix: str) -> Iterator[Path]:
+    """Make a folder that is locked for as long as it is used, after those of killed processes were removed."""
+    for leftover in list(place.glob(".mergeguard-*")):
+        _clear(leftover)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=place) as folder:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # some network file systems have no locks; then nothing is cleared either
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield Path(folder).resolve()
+        finally:
+            os.close(descriptor)
+
+
+def _clear(leftover: Path) -> None:
+    """Remove a folder of ours that nobody holds the lock of; a new one may not have it yet."""
+    with suppress(OSError):
+        found = leftover.lstat()
+        private = stat.S_ISDIR(found.st_mode) and stat.S_IMODE(found.st_mode) == 0o700 and found.st_uid == os.getuid()
+        if not (private and _OURS.fullmatch(leftover.name)) or time.time() - found.st_mtime < _NEW_S:
+            return
+        descriptor = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(leftover, ignore_errors=True)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import tempfile
 from pathlib import Path
@@ -94,3 +95,29 @@ def test_interruption_removes_the_raw_weights(tmp_path: Path, private: Path, mon
     with pytest.raises(KeyboardInterrupt):
         enable(model, key=KEY).save_pretrained(tmp_path / "out")
     assert zoo.files(tmp_path) | zoo.files(private) == set()
+
+
+def test_what_a_killed_process_left_goes_with_the_next_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MERGEGUARD_TMPDIR", str(tmp_path / "tmp"))
+    long_ago = (0.0, 0.0)
+    killed, fresh, other, shared = (
+        tmp_path / "tmp" / name
+        for name in (
+            ".mergeguard-raw-abcd1234",
+            ".mergeguard-push-abcd1234",
+            "mergeguard-releases",
+            ".mergeguard-raw-x",
+        )
+    )
+    for folder in (killed, fresh, other, shared):
+        folder.mkdir(mode=0o700, parents=True)
+        (folder / "model.safetensors").write_bytes(b"raw")
+        os.utime(folder, None if folder is fresh else long_ago)
+    with workspace.raw_folder(tmp_path / "runs/out", needed_bytes=1) as held:
+        os.utime(held, long_ago)
+        assert not killed.exists()
+        with workspace.raw_folder(tmp_path / "runs/second", needed_bytes=1):
+            assert held.exists()  # it is in use
+    assert fresh.exists()
+    assert other.exists()
+    assert shared.exists()
