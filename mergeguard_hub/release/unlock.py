@@ -58,6 +58,7 @@ def unlock_folder(
     Raises:
         NotProtectedError: there is no release record.
         ModifiedReleaseError: the weights or the record are not those of the release.
+        InvalidCheckpointError: the record is not whole.
         WrongKeyError: the release was protected with another key.
         RecipeError: the release was made by a newer version of this package.
         CheckpointError, KeyFileError: as their names say.
@@ -67,6 +68,7 @@ def unlock_folder(
     files = side_files(source, components, exclude=exclude)
     folder = StagedFolder(target, sources=(source,))
     record, owner = _opened(source, key, passphrase)
+    report = report_of(record)
     meter = Meter(progress)
     with ExitStack() as stack:
         executor = stack.enter_context(threads(workers, executor))
@@ -84,7 +86,7 @@ def unlock_folder(
                 done=lambda entry: meter.advance(entry.nbytes, entry.name),
             )
         copy_side_files(files, components, staged, _original_texts(components, record))
-    return report_of(record)
+    return report
 
 
 def _opened(source: Path, key: Key | str | Path, passphrase: str | None) -> tuple[dict[str, Any], Key]:

@@ -76,6 +76,11 @@ BAD_RELEASES: dict[str, tuple[Change, type[Exception], str]] = {
         errors.InvalidCheckpointError,
         "no whole release record: its 'recipe' is None",
     ),
+    "stages that are none": (  # the seal does not cover them
+        with_json(SIDECAR, lambda r: r.update(stages=[1])),
+        errors.InvalidCheckpointError,
+        "is no whole release record",
+    ),
     "a list": (
         lambda folder: (folder / SIDECAR).write_text("[]"),
         errors.InvalidCheckpointError,
