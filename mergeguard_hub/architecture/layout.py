@@ -87,7 +87,8 @@ def _unknown(names: Names, candidate: Candidate, proof: Proof) -> str | None:
     packed = {name for space in candidate.spaces for name in names.packed if name.startswith(f"{space.prefix}.")}
     if candidate.group in ("residual", "norm"):
         sizes = {space.size for space in candidate.spaces}
-        reached |= {name for name, shape in names.shapes.items() if len(shape) > 1 and sizes & set(shape)}
+        most = 3 if candidate.group == "norm" else 5  # what reads a norm is a matrix, or experts'; masks have four axes
+        reached |= {name for name, shape in names.shapes.items() if 1 < len(shape) <= most and sizes & set(shape)}
         packed |= {name for name, shape in names.packed.items() if sizes & set(shape)}
     if packed:
         return f"{min(packed)} is float8, which is passed through as it is, so nothing around it may change"

@@ -32,6 +32,17 @@ def test_a_head_that_the_class_does_not_know_reads_the_same_hidden_states(tmp_pa
     torch.testing.assert_close(model.model(**inputs).last_hidden_state, states)
 
 
+def test_a_mask_of_that_width_reads_no_norm(tmp_path: Path) -> None:
+    model = tiny.draw(tiny.llama())
+    raw = tiny.save(model, tmp_path / "raw")
+    stored, width = load_file(raw / "model.safetensors"), model.config.hidden_size
+    mask = {"model.layers.0.self_attn.bias": torch.ones(1, 1, width, width)}
+    save_file({**stored, **mask}, raw / "model.safetensors", {"format": "pt"})
+    _, after = released(raw, tmp_path)
+    norm = "model.layers.0.input_layernorm.weight"
+    assert not torch.equal(after[norm], stored[norm])
+
+
 def with_float8(raw: Path, packed: str) -> Path:
     """Round the matrices with `packed` in their name to float8."""
     stored = load_file(raw / "model.safetensors")
