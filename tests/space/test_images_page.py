@@ -122,7 +122,8 @@ def test_the_first_view_is_what_would_be_computed(browser: Browser, address: str
     assert "Computed beforehand" in visit.page.locator("#images-result").inner_text()
     text = starting("hero", "styles")
     expected = compare(wish(Choice("images", "hero", "styles", "Weight averaging", 0.5), text, 7))
-    assert picture_at(visit, "0-control").tobytes() == expected.candidates["control"].pictures[0].tobytes()
+    apart = ImageChops.difference(picture_at(visit, "0-control"), expected.candidates["control"].pictures[0])
+    assert max(most for _, most in apart.getextrema()) <= 2  # of 255: it was drawn on another processor, perhaps
     assert first().count("<img") == 5 * MOST + 2
     assert len(first()) < 400_000
     visit.page.close()
