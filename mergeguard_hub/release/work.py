@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -29,11 +28,9 @@ from mergeguard_hub.release.report import ComponentReport, StageReport
 from mergeguard_hub.release.stages import refused_reports, stage_reports
 from mergeguard_hub.release.store import open_weights, store
 from mergeguard_hub.release.study import Study, settle, study
-
-_logger = logging.getLogger("mergeguard_hub")
+from mergeguard_hub.release.unproved import StudyOrReason, warn_of_largest, why
 
 Components = Mapping[str, Checkpoint]
-StudyOrReason = Study | str  # what is known of a component, or why nothing is
 
 
 @dataclass(frozen=True)
@@ -82,17 +79,11 @@ class Work:
                 refused[name] = found
                 self.meter.advance(checkpoint.nbytes, name)
         if not drafts:
-            reasons = " ".join(_why(name, found) for name, found in refused.items())
+            reasons = " ".join(why(name, found) for name, found in refused.items())
             raise UnprovedLayoutError(
                 f"no stage of the recipe {self.recipe.name!r} could be proved, so nothing was protected. {reasons}"
             )
-        largest = max(components, key=lambda name: components[name].nbytes)
-        if largest in refused:
-            _logger.warning(
-                "%r, the largest component, stays as it is, so that a merge has all that it learned. %s",
-                largest,
-                _why(largest, refused[largest]),
-            )
+        warn_of_largest(components, refused)
         return drafts, refused
 
     def _study(self, name: str, checkpoint: Checkpoint) -> StudyOrReason:
@@ -236,13 +227,6 @@ def class_name(checkpoint: Checkpoint) -> str:
 def _figures(error: float) -> float:
     """Return an error to two figures; the others depend on the machine and its number of threads."""
     return float(f"{error:.1e}")
-
-
-def _why(name: str, found: StudyOrReason) -> str:
-    if isinstance(found, str):
-        return f"{name}: {found}"
-    reasons = (f"{place[0]} ({place[1]}): {why}" for place, why in found.layout.refused.items())
-    return f"{found.proof.architecture}: " + ("; ".join(reasons) or "no block was recognised")
 
 
 def _require(error: float, allowed: float, what: str, *, exact: bool) -> None:
