@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 from mergeguard_hub.errors import HookError
 
-_SETTINGS = "mergeguard_settings"  # where `enable` and MergeGuardMixin keep how a model is saved
+SETTINGS = "mergeguard_settings"  # where `enable` and MergeGuardMixin keep how a model is saved
 _SAFE = "end"
 
 
@@ -43,7 +43,7 @@ class MergeGuardCallback(TrainerCallback):
         """Refuse unsafe strategies, and models whose saves nothing protects."""
         _check_strategy(args)
         model = kwargs["model"]
-        if not hasattr(model, _SETTINGS):
+        if not hasattr(model, SETTINGS):
             raise HookError(
                 f"this {type(model).__name__} is not enabled, so its final save would be raw: call "
                 "mergeguard_hub.enable(model) before making the Trainer."
@@ -60,7 +60,7 @@ class MergeGuardCallback(TrainerCallback):
 
 
 def _keep_raw(model: nn.Module, output: Path | None) -> None:
-    setattr(model, _SETTINGS, replace(getattr(model, _SETTINGS), checkpoints=output))
+    setattr(model, SETTINGS, replace(getattr(model, SETTINGS), checkpoints=output))
 
 
 def _check_strategy(args: Any) -> None:

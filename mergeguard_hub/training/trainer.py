@@ -16,7 +16,7 @@ from transformers.trainer_callback import ExportableState
 
 from mergeguard_hub.checkpoint import SIDECAR
 from mergeguard_hub.errors import TrainingError
-from mergeguard_hub.training.callback import MergeGuardCallback
+from mergeguard_hub.training.callback import SETTINGS, MergeGuardCallback
 from mergeguard_hub.training.chance import keep_chance, mean_over_processes
 from mergeguard_hub.training.density import DensityPenalty
 from mergeguard_hub.training.hardening import HardeningLoss
@@ -26,7 +26,6 @@ MakeHardening = Callable[[nn.Module], HardeningLoss]
 """Makes the loss for the model as it is trained: on its device, wrapped, sharded."""
 
 _STATE = "ProtectionState"
-_SETTINGS = "mergeguard_settings"  # where `enable` and MergeGuardMixin keep how a model is saved
 _NOTED = ("_metrics", "_total_train_tokens")  # TRL's running metrics
 
 
@@ -105,17 +104,20 @@ class MergeGuardTrainerMixin:
         super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
 
     def _load_best_model(self) -> None:
-        _refuse_release(self.state.best_model_checkpoint)  # type: ignore[attr-defined]
+        trainer: Any = self
+        _refuse_release(trainer.state.best_model_checkpoint)
         super()._load_best_model()  # type: ignore[misc]
 
     def _load_callback_state(self) -> None:
+        trainer: Any = self
         super()._load_callback_state()  # type: ignore[misc]
-        for callback in self.callback_handler.callbacks:  # type: ignore[attr-defined]
+        for callback in trainer.callback_handler.callbacks:
             if isinstance(callback, ProtectionState):
                 callback.trainer = self  # transformers has made it anew, from what trainer_state.json holds
 
     def _made(self, make: MakeHardening, model: nn.Module) -> HardeningLoss:
-        hardening, state = make(model), self.state  # type: ignore[attr-defined]
+        trainer: Any = self
+        hardening, state = make(model), trainer.state
         known = state.stateful_callbacks.get(_STATE)
         if state.global_step > 0 and isinstance(known, dict) and known.get("attributes"):
             hardening.load_state_dict(known["attributes"])
@@ -186,7 +188,7 @@ class ProtectionState(TrainerCallback, ExportableState):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Forget an earlier training, whose model may be another one; refuse what would fail at the end of this one."""
         self.trainer.hardening = self.trainer._good = None
-        if not args.load_best_model_at_end or not getattr(getattr(kwargs["model"], _SETTINGS, None), "protects", False):
+        if not args.load_best_model_at_end or not getattr(getattr(kwargs["model"], SETTINGS, None), "protects", False):
             return
         known = any(isinstance(callback, MergeGuardCallback) for callback in self.trainer.callback_handler.callbacks)
         if not known or state.is_hyper_param_search:
